@@ -1,0 +1,1 @@
+//! The core: what becomes of a reply.

@@ -1,0 +1,165 @@
+//! The two seams of the bridge: the workflow engine and the log. Kafka and Cadence stand behind them in production,
+//! models of both in tests.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use crate::wire::{Answer, OutRecord, Record, RefusalCode, Target};
+
+/// One attempt to tell the engine what became of an activity.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Which activity.
+    pub target: &'a Target,
+    /// What became of it.
+    pub answer: &'a Answer,
+    /// Who says so (wire contract section 5): goes into the engine's history event. At most 1000 bytes.
+    pub identity: &'a str,
+}
+
+/// The engine took the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Only heartbeats are told: the workflow asked for this activity to stop.
+    pub cancel_requested: bool,
+}
+
+/// The engine did not take the answer, and what that means.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// What to do about it.
+    pub verdict: Verdict,
+    /// gRPC status name (`NOT_FOUND`), for the dead letter and the log.
+    pub status: &'static str,
+    /// The engine's text, for people. Never a token: the engine's texts carry ids only.
+    pub message: String,
+}
+
+/// What an engine's refusal means for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The engine knows no such open activity, attempt or workflow. Final; which of them is told by a look-up.
+    NotFound,
+    /// The engine will never take this answer.
+    Refused(RefusalCode),
+    /// Nothing was decided, or it is unknown whether it was: the same call may succeed later.
+    Transient {
+        /// The engine asked for less load: wait longer than usual.
+        busy: bool,
+    },
+    /// The domain is active in another cluster for now. Heals by itself or by a failover; never counted.
+    DomainNotActive,
+    /// No such domain: a wiring or replication fault. The reply waits, the process is unready; never counted.
+    UnknownDomain,
+    /// The call cannot have reached a Cadence frontend that accepts us: to be confirmed by a probe.
+    Wiring,
+}
+
+/// A domain as a target names it: by id in tokens, by name in replies by id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DomainRef {
+    /// UUID of the domain.
+    Id(Arc<str>),
+    /// Name of the domain.
+    Name(Arc<str>),
+}
+
+/// What a probe of the wiring found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wiring {
+    /// A Cadence frontend answered as it should.
+    Sound,
+    /// Something answered, but not as a Cadence frontend that accepts us. The text says what and what to do.
+    Broken(String),
+    /// Nobody answered: says nothing about the wiring.
+    Unreachable(String),
+}
+
+/// The workflow engine.
+pub trait Engine {
+    /// Makes one attempt, bounded by the engine client's own deadline. Dropping the future abandons the answer, not
+    /// its effect.
+    fn call(&self, call: Call<'_>) -> impl Future<Output = Result<Accepted, CallError>>;
+
+    /// Asks something that every healthy frontend answers in one known way, without touching any workflow.
+    fn probe_wiring(&self) -> impl Future<Output = Wiring>;
+
+    /// Whether the part of the engine that decides about activities answers: asks about a workflow that does not exist
+    /// in `domain`. `nonce` varies the workflow id, and with it the shard.
+    fn probe_history(&self, domain: &DomainRef, nonce: u64) -> impl Future<Output = Result<(), String>>;
+
+    /// The name of a domain by its id, or `None` when the engine does not say. Cached by the implementation.
+    fn domain_name(&self, id: &str) -> impl Future<Output = Option<Arc<str>>>;
+}
+
+/// A partition of a reply topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId {
+    /// Index of the topic in `topics.replies`.
+    pub topic: u16,
+    /// Partition number.
+    pub partition: i32,
+}
+
+/// How often a partition has changed hands here: grows at each assignment and each revoke, so that work of an earlier
+/// assignment is told apart from the present one's.
+pub type Epoch = u32;
+
+/// A record on its way to the worker.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Its partition.
+    pub partition: PartitionId,
+    /// The partition's epoch when the record was read.
+    pub epoch: Epoch,
+    /// The record.
+    pub record: Record,
+}
+
+/// What the consumer tells the worker. Read before any records.
+#[derive(Debug)]
+pub enum Control {
+    /// These partitions are ours from now on.
+    Assigned(Vec<(PartitionId, Epoch)>),
+    /// These partitions leave. Start nothing more for them; send back, before the consumer's deadline, the next offset
+    /// to read of each once its work in hand is done, or what is contiguous by then. The epochs are those that end.
+    Revoked(Vec<(PartitionId, Epoch)>, SyncSender<Vec<(PartitionId, i64)>>),
+    /// These partitions are already gone (the group gave them away): nothing can be stored for them any more.
+    Lost(Vec<(PartitionId, Epoch)>),
+    /// The consumer cannot go on; the process must end with this message.
+    Fatal(String),
+}
+
+/// What the worker tells the consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Store these offsets (next to read) for the next commit.
+    Store(Vec<(PartitionId, i64)>),
+    /// Read no more of these partitions for now.
+    Pause(Vec<PartitionId>),
+    /// Read them again.
+    Resume(Vec<PartitionId>),
+    /// Leave the group and end. The revoke that this brings is still sent as [`Control::Revoked`].
+    Close,
+}
+
+/// Why a record could not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProduceFault {
+    /// May succeed when tried again.
+    Transient(String),
+    /// Will not succeed until somebody changes something; the text says what.
+    Permanent(String),
+    /// The producer is dead; the process must end.
+    Fatal(String),
+}
+
+/// The log: where outcomes become durable and offsets move.
+pub trait Log {
+    /// Writes a record and resolves once all in-sync replicas have it.
+    fn produce(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>>;
+
+    /// Hands a command to the consumer; does not wait for its effect.
+    fn command(&self, command: Command);
+}

@@ -1,0 +1,7 @@
+//! The only room that knows tonic, prost and the generated code.
+
+/// Generated from the vendored protos.
+#[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
+pub mod api {
+    tonic::include_proto!("uber.cadence.api.v1");
+}

@@ -1,0 +1,3 @@
+//! The `handback` command.
+
+fn main() {}
