@@ -2,6 +2,12 @@
 
 pub mod wire;
 
+pub mod admin;
+pub mod config;
+
 pub mod bridge;
 
 pub mod cadence;
+pub mod kafka;
+
+pub mod exit;

@@ -1,0 +1,67 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Health, Metrics};
+
+/// What `prometheus-client` writes; Prometheus reads it since version 2.5.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone)]
+struct Shown {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+/// Answers on `listener` until `shutdown` is cancelled and the requests in hand are answered.
+///
+/// - `/livez`: 200 as long as the process can answer at all;
+/// - `/readyz`: 200 when ready, 503 otherwise, both with `{"status": .., "reasons": [{"key": .., "reason": ..}]}`;
+/// - `/metrics`: OpenMetrics text.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(show_metrics))
+        .with_state(Shown { metrics, health });
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn livez() -> Response {
+    json_response(StatusCode::OK, &json!({"status": "alive"}))
+}
+
+async fn readyz(State(Shown { health, .. }): State<Shown>) -> Response {
+    let reasons = health.reasons();
+    let (status, word) =
+        if reasons.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unready") };
+    let reasons: Vec<_> = reasons.into_iter().map(|(key, reason)| json!({"key": key, "reason": reason})).collect();
+    json_response(status, &json!({"status": word, "reasons": reasons}))
+}
+
+async fn show_metrics(State(Shown { metrics, health }): State<Shown>) -> Response {
+    metrics.ready(health.is_ready());
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.encode()).into_response()
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}

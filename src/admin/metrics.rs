@@ -1,0 +1,310 @@
+//! What is counted and measured. Every name begins with `handback_`.
+
+use std::array;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::config::MAX_WORKERS;
+
+/// A healthy call takes 2 to 10 ms, a deadline is 10 s: fine steps around the first, coarse ones up to the second.
+const CALL_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// gRPC status names as Cadence's documentation spells them. The first is looked for first.
+const CODES: [&str; 17] = [
+    "OK",
+    "NOT_FOUND",
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "CANCELLED",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// Where a code goes that is none of the above.
+const OTHER_CODE: &str = "OTHER";
+
+/// The engine's methods that handback calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named like the methods they stand for")]
+pub enum EngineMethod {
+    RespondCompleted,
+    RespondFailed,
+    RespondCanceled,
+    RecordHeartbeat,
+    RespondCompletedById,
+    RespondFailedById,
+    RespondCanceledById,
+    RecordHeartbeatById,
+    DescribeDomain,
+    DescribeWorkflow,
+    GetHistory,
+    Health,
+}
+
+impl EngineMethod {
+    /// Every method, in the order of declaration.
+    pub const ALL: [Self; 12] = [
+        Self::RespondCompleted,
+        Self::RespondFailed,
+        Self::RespondCanceled,
+        Self::RecordHeartbeat,
+        Self::RespondCompletedById,
+        Self::RespondFailedById,
+        Self::RespondCanceledById,
+        Self::RecordHeartbeatById,
+        Self::DescribeDomain,
+        Self::DescribeWorkflow,
+        Self::GetHistory,
+        Self::Health,
+    ];
+
+    /// The method's name in Cadence's API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RespondCompleted => "RespondActivityTaskCompleted",
+            Self::RespondFailed => "RespondActivityTaskFailed",
+            Self::RespondCanceled => "RespondActivityTaskCanceled",
+            Self::RecordHeartbeat => "RecordActivityTaskHeartbeat",
+            Self::RespondCompletedById => "RespondActivityTaskCompletedByID",
+            Self::RespondFailedById => "RespondActivityTaskFailedByID",
+            Self::RespondCanceledById => "RespondActivityTaskCanceledByID",
+            Self::RecordHeartbeatById => "RecordActivityTaskHeartbeatByID",
+            Self::DescribeDomain => "DescribeDomain",
+            Self::DescribeWorkflow => "DescribeWorkflowExecution",
+            Self::GetHistory => "GetWorkflowExecutionHistory",
+            Self::Health => "Health",
+        }
+    }
+}
+
+/// What the breaker of a worker is doing. The numbers are the gauge's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerGauge {
+    /// Calls go through.
+    Closed = 0,
+    /// One record tries whether the engine is back.
+    Probing = 1,
+    /// Partitions are paused.
+    Open = 2,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkerLabels {
+    worker: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabels {
+    topic: String,
+    partition: i32,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The handles of one worker.
+#[derive(Debug)]
+struct WorkerHandles {
+    records: Gauge,
+    bytes: Gauge,
+    breaker: Gauge,
+}
+
+/// All metrics of a process. Share it in an `Arc`; every method takes `&self` and none blocks for long.
+///
+/// Counters and histograms are reached through handles made once, so that counting an outcome or a call neither
+/// formats nor hashes a label.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    call_handles: [[OnceLock<Counter>; CODES.len() + 1]; EngineMethod::ALL.len()],
+    call_seconds: Family<MethodLabels, Histogram>,
+    call_seconds_handles: [OnceLock<Histogram>; EngineMethod::ALL.len()],
+    in_flight_records: Family<WorkerLabels, Gauge>,
+    in_flight_bytes: Family<WorkerLabels, Gauge>,
+    breaker_state: Family<WorkerLabels, Gauge>,
+    workers: [OnceLock<WorkerHandles>; MAX_WORKERS],
+    lag: Family<PartitionLabels, Gauge>,
+    oldest_unsettled: Family<PartitionLabels, Seconds>,
+    dead_letters: Counter,
+    produce_retries: Counter,
+    late_finishes: Counter,
+    ready: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("handback"),
+            calls: Family::default(),
+            call_handles: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
+            call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
+            call_seconds_handles: array::from_fn(|_| OnceLock::new()),
+            in_flight_records: Family::default(),
+            in_flight_bytes: Family::default(),
+            breaker_state: Family::default(),
+            workers: array::from_fn(|_| OnceLock::new()),
+            lag: Family::default(),
+            oldest_unsettled: Family::default(),
+            dead_letters: Counter::default(),
+            produce_retries: Counter::default(),
+            late_finishes: Counter::default(),
+            ready: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    // `Counter` appends `_total` to the name, a unit its own name, and the registry a full stop to the text.
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        to.register("build", "The version that is running", build);
+        to.register("ready", "1 when /readyz answers 200, otherwise 0", self.ready.clone());
+        to.register("engine_calls", "Calls to the engine by method and gRPC status", self.calls.clone());
+        let text = "Time from sending a call to the engine's answer";
+        to.register_with_unit("engine_call", text, Unit::Seconds, self.call_seconds.clone());
+        to.register("in_flight_records", "Records of a worker in calls to the engine", self.in_flight_records.clone());
+        let text = "Bytes of the records that a worker has in hand";
+        to.register_with_unit("in_flight", text, Unit::Bytes, self.in_flight_bytes.clone());
+        let text = "Records of a partition that are not settled yet: high watermark minus the next offset to commit";
+        to.register("lag_records", text, self.lag.clone());
+        let text = "Age of the oldest record of a partition that was read and is not settled; 0 when there is none";
+        to.register_with_unit("oldest_unsettled", text, Unit::Seconds, self.oldest_unsettled.clone());
+        let text = "The breaker of a worker: 0 closed, 1 probing, 2 open (partitions paused)";
+        to.register("breaker_state", text, self.breaker_state.clone());
+        to.register("dead_letters", "Records written to the dead-letter topic", self.dead_letters.clone());
+        let text = "Writes of outcomes and dead letters that failed and were tried again";
+        to.register("produce_retries", text, self.produce_retries.clone());
+        let text = "Records that were finished after their partition had been given away; they come again elsewhere";
+        to.register("late_finishes", text, self.late_finishes.clone());
+    }
+
+    /// Everything as OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String fails only when a metric's own encoding does, and ours are the library's.
+        if let Err(error) = encode(&mut text, &self.registry) {
+            tracing::error!(%error, "metrics could not be encoded");
+        }
+        text
+    }
+
+    /// A record was written to the dead-letter topic.
+    pub fn dead_letter(&self) {
+        self.dead_letters.inc();
+    }
+
+    /// The engine answered a call with `code` (a gRPC status name such as `NOT_FOUND`) after `took`.
+    pub fn engine_call(&self, method: EngineMethod, code: &'static str, took: Duration) {
+        let column = CODES.iter().position(|known| *known == code).unwrap_or(CODES.len());
+        let code = CODES.get(column).copied().unwrap_or(OTHER_CODE);
+        let labels = || CallLabels { method: method.as_str(), code };
+        self.call_handles[method as usize][column].get_or_init(|| self.calls.get_or_create_owned(&labels())).inc();
+        let labels = || MethodLabels { method: method.as_str() };
+        self.call_seconds_handles[method as usize]
+            .get_or_init(|| self.call_seconds.get_or_create_owned(&labels()))
+            .observe(took.as_secs_f64());
+    }
+
+    /// What worker number `worker` has in hand. Workers beyond [`MAX_WORKERS`] are not shown.
+    pub fn in_flight(&self, worker: usize, records: usize, bytes: usize) {
+        if let Some(handles) = self.worker(worker) {
+            handles.records.set(gauge_value(records));
+            handles.bytes.set(gauge_value(bytes));
+        }
+    }
+
+    /// What the breaker of worker number `worker` is doing.
+    pub fn breaker(&self, worker: usize, state: BreakerGauge) {
+        if let Some(handles) = self.worker(worker) {
+            handles.breaker.set(state as i64);
+        }
+    }
+
+    /// How many records of a partition are not settled yet.
+    pub fn lag(&self, topic: &str, partition: i32, records: i64) {
+        self.lag.get_or_create(&PartitionLabels { topic: topic.to_owned(), partition }).set(records);
+    }
+
+    /// How long the oldest record in hand of a partition has waited, in seconds.
+    pub fn oldest_unsettled(&self, topic: &str, partition: i32, seconds: f64) {
+        self.oldest_unsettled.get_or_create(&PartitionLabels { topic: topic.to_owned(), partition }).set(seconds);
+    }
+
+    /// The partition belongs to another member now: its figures are that member's business.
+    pub fn forget_partition(&self, topic: &str, partition: i32) {
+        let labels = PartitionLabels { topic: topic.to_owned(), partition };
+        self.lag.remove(&labels);
+        self.oldest_unsettled.remove(&labels);
+    }
+
+    /// A record was finished after its partition had been given away.
+    pub fn late_finish(&self) {
+        self.late_finishes.inc();
+    }
+
+    /// A write to the log failed and is tried again.
+    pub fn produce_retry(&self) {
+        self.produce_retries.inc();
+    }
+
+    /// Whether the process is ready; set when the metrics are read.
+    pub(super) fn ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    fn worker(&self, number: usize) -> Option<&WorkerHandles> {
+        let labels = WorkerLabels { worker: u32::try_from(number).ok()? };
+        Some(self.workers.get(number)?.get_or_init(|| WorkerHandles {
+            records: self.in_flight_records.get_or_create_owned(&labels),
+            bytes: self.in_flight_bytes.get_or_create_owned(&labels),
+            breaker: self.breaker_state.get_or_create_owned(&labels),
+        }))
+    }
+}
+
+fn gauge_value(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,9 @@
+//! What operators see: readiness with its reasons, metrics, and the small HTTP server that shows both.
+
+mod health;
+mod http;
+mod metrics;
+
+pub use health::Health;
+pub use http::serve;
+pub use metrics::{BreakerGauge, EngineMethod, Metrics};

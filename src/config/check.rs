@@ -1,0 +1,222 @@
+//! Values that are well formed but wrong, alone or together.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{GroupProtocol, Settings};
+
+/// Largest `bridge.workers`: more consumer threads than a large machine has cores are a slip of the finger.
+pub const MAX_WORKERS: usize = 64;
+
+/// Kafka's own limit.
+const MAX_TOPIC_NAME: usize = 249;
+
+/// What handback itself decides, and where it is decided; a property of this name would be overridden or would break
+/// a promise.
+const OWNED: [(&str, &str); 17] = [
+    ("bootstrap.servers", "set kafka.brokers"),
+    ("metadata.broker.list", "set kafka.brokers"),
+    ("client.id", "set kafka.client_id"),
+    ("group.id", "set kafka.group_id"),
+    ("group.protocol", "set kafka.group_protocol"),
+    ("session.timeout.ms", "set kafka.session_timeout"),
+    ("auto.commit.interval.ms", "set kafka.auto_commit_interval"),
+    ("enable.auto.commit", "offsets are committed once outcomes are durable"),
+    ("auto.commit.enable", "offsets are committed once outcomes are durable"),
+    ("enable.auto.offset.store", "offsets are stored once outcomes are durable"),
+    ("auto.offset.reset", "no offset may ever be skipped silently; see topics.on_retention_gap"),
+    ("partition.assignment.strategy", "only cooperative-sticky lets other partitions go on in a rebalance"),
+    ("enable.partition.eof", "handback does not use it"),
+    ("acks", "outcomes are acknowledged by all in-sync replicas"),
+    ("request.required.acks", "outcomes are acknowledged by all in-sync replicas"),
+    ("enable.idempotence", "outcomes are written idempotently"),
+    ("transactional.id", "handback writes without transactions"),
+];
+
+/// Everything that is wrong with `settings`, as setting and message. A check that reads one of the settings that are
+/// `wrong` already is passed over: its value is a default that nobody has chosen.
+pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>) -> Vec<(String, String)> {
+    let mut checks = Checks { wrong, found: Vec::new() };
+    kafka(&mut checks, settings);
+    topics(&mut checks, settings);
+    cadence(&mut checks, settings);
+    bridge(&mut checks, settings);
+    retry_and_breaker(&mut checks, settings);
+    if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
+        checks.must(&["log.filter"], false, || format!("{error}"));
+    }
+    checks.found
+}
+
+struct Checks<'a> {
+    wrong: &'a BTreeSet<String>,
+    found: Vec<(String, String)>,
+}
+
+impl Checks<'_> {
+    /// Records a fault of the first of `settings` unless `holds`; the others are what it is compared with.
+    fn must(&mut self, settings: &[&str], holds: bool, message: impl FnOnce() -> String) {
+        if !holds && !settings.iter().any(|setting| self.wrong.contains(*setting)) {
+            self.found.push((settings[0].to_owned(), message()));
+        }
+    }
+
+    fn positive(&mut self, setting: &str, duration: Duration) {
+        self.must(&[setting], !duration.is_zero(), || "must be longer than nothing".into());
+    }
+
+    fn at_least_one(&mut self, setting: &str, number: usize) {
+        self.must(&[setting], number > 0, || "must be at least 1".into());
+    }
+}
+
+fn kafka(checks: &mut Checks<'_>, Settings { kafka, .. }: &Settings) {
+    checks.must(&["kafka.brokers"], !kafka.brokers.trim().is_empty(), || "names no broker".into());
+    checks.must(&["kafka.group_id"], !kafka.group_id.trim().is_empty(), || {
+        "is required: the consumer group of this bridge, such as \"orders-handback\"; \
+         set it in the file or by HANDBACK__KAFKA__GROUP_ID"
+            .into()
+    });
+    checks.positive("kafka.session_timeout", kafka.session_timeout);
+    checks.positive("kafka.auto_commit_interval", kafka.auto_commit_interval);
+    checks.positive("kafka.metadata_timeout", kafka.metadata_timeout);
+    for (name, _) in kafka.properties.iter() {
+        let setting = format!("kafka.properties.{name}");
+        if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == name) {
+            checks.must(&[&setting], false, || format!("is decided by handback: {why}"));
+        }
+        if name == "heartbeat.interval.ms" && kafka.group_protocol == GroupProtocol::Consumer {
+            checks.must(&[&setting], false, || {
+                "is decided by the broker when kafka.group_protocol is \"consumer\"".into()
+            });
+        }
+    }
+}
+
+fn topics(checks: &mut Checks<'_>, Settings { topics, .. }: &Settings) {
+    checks.must(&["topics.replies"], !topics.replies.is_empty(), || "names no topic to read".into());
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let named = [("topics.requests", &topics.requests)]
+        .into_iter()
+        .chain(topics.replies.iter().map(|name| ("topics.replies", name)))
+        .chain([("topics.outcomes", &topics.outcomes), ("topics.dead_letters", &topics.dead_letters)])
+        .chain(topics.retry.iter().map(|name| ("topics.retry", name)));
+    for (setting, name) in named {
+        checks.must(&[setting], is_topic_name(name), || {
+            format!("{name:?} is no topic name: 1 to {MAX_TOPIC_NAME} letters, digits, dots, underscores and hyphens")
+        });
+        if let Some((other, _)) = seen.iter().find(|(_, n)| *n == name) {
+            checks.must(&[setting, other], false, || format!("{name:?} is used twice, here and in {other}"));
+        }
+        seen.push((setting, name));
+    }
+    for name in topics.require_json.iter().filter(|name| !topics.replies.contains(name)) {
+        checks.must(&["topics.require_json", "topics.replies"], false, || {
+            format!("{name:?} is not one of topics.replies")
+        });
+    }
+    let delays: Vec<Option<Duration>> = topics.retry.iter().map(|name| retry_delay(name)).collect();
+    for (name, _) in topics.retry.iter().zip(&delays).filter(|(_, delay)| delay.is_none()) {
+        checks.must(&["topics.retry"], false, || format!("{name:?} does not end in its delay, such as \"-30s\""));
+    }
+    checks.must(&["topics.retry"], delays.iter().flatten().is_sorted_by(|a, b| a < b), || {
+        "must be in order of delay, shortest first".into()
+    });
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=MAX_TOPIC_NAME).contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."
+}
+
+/// The delay that a retry topic's name ends in.
+fn retry_delay(name: &str) -> Option<Duration> {
+    name.rsplit_once('-').and_then(|(_, delay)| humantime::parse_duration(delay).ok()).filter(|delay| !delay.is_zero())
+}
+
+fn cadence(checks: &mut Checks<'_>, Settings { cadence, .. }: &Settings) {
+    if let Some(message) = endpoint_fault(&cadence.endpoint) {
+        checks.must(&["cadence.endpoint"], false, || message.into());
+    }
+    checks.must(&["cadence.service"], !cadence.service.is_empty(), || "must not be empty".into());
+    checks.must(&["cadence.caller"], !cadence.caller.is_empty(), || "must not be empty".into());
+    checks.at_least_one("cadence.connections", cadence.connections);
+    checks.positive("cadence.call_timeout", cadence.call_timeout);
+    checks.must(&["cadence.domains"], cadence.domains.iter().all(|name| !name.is_empty()), || {
+        "holds an empty name".into()
+    });
+    let pair = (&cadence.cert_file, &cadence.key_file);
+    let names = ["cadence.cert_file", "cadence.key_file"];
+    checks.must(&names, !matches!(pair, (Some(_), None)), || "needs cadence.key_file beside it".into());
+    checks.must(&[names[1], names[0]], !matches!(pair, (None, Some(_))), || "needs cadence.cert_file beside it".into());
+    let tls = cadence.endpoint.starts_with("https://");
+    for (setting, given) in [
+        ("cadence.ca_file", cadence.ca_file.is_some()),
+        ("cadence.cert_file", cadence.cert_file.is_some()),
+        ("cadence.tls_domain", cadence.tls_domain.is_some()),
+    ] {
+        checks.must(&[setting, "cadence.endpoint"], tls || !given, || {
+            "has no effect unless cadence.endpoint begins with https://".into()
+        });
+    }
+}
+
+fn endpoint_fault(endpoint: &str) -> Option<&'static str> {
+    let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+    let Some(rest) = rest else { return Some("must begin with http:// or https://, like \"http://127.0.0.1:7833\"") };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#', '@', ' ']) {
+        return Some("must be scheme, host and port only, like \"http://127.0.0.1:7833\"");
+    }
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => None,
+        _ => Some("must name host and port, like \"http://127.0.0.1:7833\" (7833 is Cadence's gRPC port)"),
+    }
+}
+
+fn bridge(checks: &mut Checks<'_>, Settings { bridge, kafka, .. }: &Settings) {
+    checks.must(&["bridge.workers"], (1..=MAX_WORKERS).contains(&bridge.workers), || {
+        format!("must be between 1 and {MAX_WORKERS}")
+    });
+    checks.at_least_one("bridge.max_in_flight", bridge.max_in_flight);
+    checks.at_least_one("bridge.max_recording", bridge.max_recording);
+    checks.at_least_one("bridge.max_gap", bridge.max_gap);
+    checks.at_least_one("bridge.max_lane_depth", bridge.max_lane_depth);
+    checks.at_least_one("bridge.max_payload_bytes", bridge.max_payload_bytes);
+    checks.must(
+        &["bridge.max_in_flight_bytes", "bridge.max_payload_bytes"],
+        bridge.max_in_flight_bytes >= bridge.max_payload_bytes,
+        || "must hold at least one payload of bridge.max_payload_bytes".into(),
+    );
+    checks.positive("bridge.offset_interval", bridge.offset_interval);
+    checks.positive("bridge.revoke_timeout", bridge.revoke_timeout);
+    for (setting, timeout) in
+        [("bridge.drain_timeout", bridge.drain_timeout), ("bridge.revoke_timeout", bridge.revoke_timeout)]
+    {
+        let session = kafka.session_timeout;
+        checks.must(&[setting, "kafka.session_timeout"], timeout < session, || {
+            let (ours, theirs) = (humantime::format_duration(timeout), humantime::format_duration(session));
+            format!(
+                "{ours} must be below kafka.session_timeout ({theirs}), or the group gives the partitions away first"
+            )
+        });
+    }
+}
+
+fn retry_and_breaker(checks: &mut Checks<'_>, Settings { retry, breaker, .. }: &Settings) {
+    checks.at_least_one("retry.max_attempts", retry.max_attempts as usize);
+    checks.positive("retry.initial", retry.initial);
+    checks.positive("retry.spent", retry.spent);
+    checks.must(&["retry.initial", "retry.max"], retry.initial <= retry.max, || "must not exceed retry.max".into());
+    checks.must(&["retry.multiplier"], retry.multiplier.is_finite() && retry.multiplier >= 1.0, || {
+        "must be 1.0 or more: delays do not shrink".into()
+    });
+    checks.must(&["retry.jitter"], (0.0..=1.0).contains(&retry.jitter), || "must be between 0.0 and 1.0".into());
+    checks.positive("breaker.window", breaker.window);
+    checks.positive("breaker.probe_interval", breaker.probe_interval);
+    checks.at_least_one("breaker.min_workflows", breaker.min_workflows);
+    let share = breaker.failure_share;
+    checks.must(&["breaker.failure_share"], share > 0.0 && share <= 1.0, || "must be above 0.0 and at most 1.0".into());
+}

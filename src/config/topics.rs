@@ -1,0 +1,43 @@
+//! `[topics]`: the names of the topics of the wire contract.
+
+use serde::{Deserialize, Serialize};
+
+use super::section::section;
+
+section! {
+    /// Names of the topics.
+    pub struct Topics {
+        /// Where activities publish their task token and input.
+        pub requests: String = "activity-requests".into(),
+
+        /// Where services answer; all of them are read.
+        pub replies: Vec<String> = vec!["activity-replies".into()],
+
+        /// Where handback records what became of each reply.
+        pub outcomes: String = "activity-outcomes".into(),
+
+        /// Where replies go that cannot be applied.
+        pub dead_letters: String = "activity-replies-dlq".into(),
+
+        // Three tiers: a restart, a deployment, an outage somebody has to get up for.
+        /// Retry tiers, shortest delay first; each name ends in its delay (`-30s`, `-5m`, `-1h`).
+        pub retry: Vec<String> = ["30s", "5m", "1h"].map(|delay| format!("activity-replies-retry-{delay}")).into(),
+
+        /// Reply topics whose header-mode values must be JSON (checked only, bytes unchanged).
+        pub require_json: Vec<String> = Vec::new(),
+
+        // Replies that retention has removed are activities that nobody will ever answer: a person should know first.
+        /// When retention has removed records that were not read yet: `stop` the partition and say so, or `continue`.
+        pub on_retention_gap: OnRetentionGap = OnRetentionGap::Stop,
+    }
+}
+
+/// What to do when a committed offset is older than anything the broker still has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRetentionGap {
+    /// The partition is not read; the process is unready and names the gap.
+    Stop,
+    /// The gap is logged and reading goes on with the oldest record there is.
+    Continue,
+}

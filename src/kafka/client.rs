@@ -1,0 +1,180 @@
+//! From settings to librdkafka's: our defaults first, then what the user passes on, last what handback's promises
+//! depend on.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use crate::config::{GroupProtocol, Kafka};
+
+/// librdkafka stops fetching a partition for this long when its queue is full, even if the queue empties at once. The
+/// default of a second cuts throughput to a quarter for any consumer slower than the broker.
+const FETCH_QUEUE_BACKOFF_MS: u32 = 20;
+
+/// Records read ahead, in KiB. 16 MiB is a tenth of a second at full speed; what is read ahead is read again after a
+/// pause or a rebalance.
+const READ_AHEAD_KIB: u32 = 16 * 1024;
+
+/// Outcomes are awaited in a window of their own, so that a few milliseconds of batching cost latency, not throughput,
+/// and save a third of the producer's work.
+const LINGER_MS: u32 = 5;
+
+/// Several times a leader election (about 5 s). What is not written by then is tried again by the bridge, which says so
+/// on `/readyz`.
+const DELIVERY_TIMEOUT_MS: u32 = 30_000;
+
+/// The client must never refuse what the broker would take: the topic's `max.message.bytes` is the limit.
+const MAX_MESSAGE_BYTES: u32 = 64 * 1024 * 1024;
+
+/// Kafka's default, and the most that a member waits between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// Properties that only consumers know. Given to a producer they are no fault, but a warning for each client.
+const CONSUMER_ONLY: [&str; 13] = [
+    "auto.",
+    "check.crcs",
+    "enable.auto.",
+    "enable.partition.eof",
+    "fetch.",
+    "group.",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "queued.",
+    "session.timeout.ms",
+];
+
+/// Properties that only producers know.
+const PRODUCER_ONLY: [&str; 15] = [
+    "acks",
+    "batch.",
+    "compression.",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "linger.ms",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "partitioner",
+    "queue.buffering.",
+    "queuing.strategy",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+    "transaction.timeout.ms",
+];
+
+/// The consumer of worker number `worker` (from 0) of `workers` in this process.
+#[must_use]
+pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
+    let member = (workers > 1).then_some(worker);
+    let defaults = [
+        ("fetch.queue.backoff.ms", FETCH_QUEUE_BACKOFF_MS.to_string()),
+        ("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string()),
+        // A reply topic that does not exist is a fault to be seen, not to be created.
+        ("allow.auto.create.topics", "false".into()),
+    ];
+    let mut ours = vec![
+        ("client.id", client_id(kafka, member)),
+        ("group.id", kafka.group_id.clone()),
+        ("enable.auto.commit", "true".into()),
+        ("enable.auto.offset.store", "false".into()),
+        ("auto.commit.interval.ms", millis(kafka.auto_commit_interval)),
+        // Where to start is decided in the assign callback; nothing may be skipped behind its back.
+        ("auto.offset.reset", "error".into()),
+        ("enable.partition.eof", "false".into()),
+    ];
+    // With `group.protocol=consumer` librdkafka refuses to start when any of the other three is set.
+    match kafka.group_protocol {
+        GroupProtocol::Consumer => ours.push(("group.protocol", "consumer".into())),
+        GroupProtocol::Classic => {
+            ours.push(("group.protocol", "classic".into()));
+            ours.push(("partition.assignment.strategy", "cooperative-sticky".into()));
+            ours.push(("session.timeout.ms", millis(kafka.session_timeout)));
+            if kafka.properties.get("heartbeat.interval.ms").is_none() {
+                ours.push(("heartbeat.interval.ms", millis(HEARTBEAT.min(kafka.session_timeout / 3))));
+            }
+        }
+    }
+    if let (Some(instance), Some(worker)) = (kafka.properties.get("group.instance.id"), member) {
+        // Two members with one instance id fence each other off.
+        ours.push(("group.instance.id", format!("{instance}-{worker}")));
+    }
+    layered(kafka, &defaults, &PRODUCER_ONLY, ours)
+}
+
+/// The producer of outcomes, dead letters and replies: idempotent, acknowledged by all in-sync replicas.
+#[must_use]
+pub fn producer(kafka: &Kafka) -> ClientConfig {
+    let defaults = [
+        ("linger.ms", LINGER_MS.to_string()),
+        ("delivery.timeout.ms", DELIVERY_TIMEOUT_MS.to_string()),
+        ("message.max.bytes", MAX_MESSAGE_BYTES.to_string()),
+    ];
+    let ours =
+        vec![("client.id", client_id(kafka, None)), ("acks", "all".into()), ("enable.idempotence", "true".into())];
+    layered(kafka, &defaults, &CONSUMER_ONLY, ours)
+}
+
+/// A client for look-ups and administration: joins no group, writes nothing.
+#[must_use]
+pub fn admin(kafka: &Kafka) -> ClientConfig {
+    let no_reading_or_writing = [CONSUMER_ONLY.as_slice(), PRODUCER_ONLY.as_slice()].concat();
+    layered(kafka, &[], &no_reading_or_writing, vec![("client.id", client_id(kafka, None))])
+}
+
+/// The properties of `[kafka.properties]` that librdkafka does not take, with its reason. Connects to nobody.
+#[must_use]
+pub fn property_faults(kafka: &Kafka) -> Vec<(String, String)> {
+    let refused = |(name, value): (&str, &str)| {
+        let error = ClientConfig::new().set(name, value).create_native_config().err()?;
+        // librdkafka repeats the value of a property that it does not take.
+        let shown = error.to_string().replace(value, "[value]");
+        Some((format!("kafka.properties.{name}"), shown))
+    };
+    kafka.properties.iter().filter_map(refused).collect()
+}
+
+/// The one place where the layers meet. `foreign` are the properties of the other kind of client.
+fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: Vec<(&str, String)>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    // A connection that a firewall has dropped is noticed before it is needed.
+    config.set("socket.keepalive.enable", "true");
+    for (name, value) in defaults {
+        config.set(*name, value);
+    }
+    for (name, value) in kafka.properties.iter() {
+        if !foreign.iter().any(|prefix| name.starts_with(prefix)) {
+            config.set(name, value);
+        }
+    }
+    config.set("bootstrap.servers", &kafka.brokers);
+    for (name, value) in ours {
+        config.set(name, value);
+    }
+    config
+}
+
+/// Unique for each consumer of each process, unless the settings say otherwise: members that share an id and differ in
+/// subscription send librdkafka's assignor into an endless loop.
+fn client_id(kafka: &Kafka, member: Option<usize>) -> String {
+    let process = match kafka.client_id.as_str() {
+        "" => format!("handback-{}-{}", hostname(), std::process::id()),
+        given => given.to_owned(),
+    };
+    member.map_or(process.clone(), |number| format!("{process}-{number}"))
+}
+
+/// The host's name as far as it can be learnt without a system call of our own.
+fn hostname() -> String {
+    let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = kernel().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = name.trim().chars().filter(legal).collect();
+    if name.is_empty() { "host".into() } else { name }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}

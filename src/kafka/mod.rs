@@ -1,0 +1,3 @@
+//! The only room that knows rdkafka.
+
+pub mod client;
