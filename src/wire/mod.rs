@@ -2,4 +2,35 @@
 
 mod record;
 
+pub mod names;
+
+mod answer;
+mod fingerprint;
+mod print;
+mod refusal;
+mod target;
+mod token;
+
+mod decode;
+
+mod dead_letter;
+mod outcome;
+
+mod builder;
+mod request;
+
+mod json;
+mod time;
+
+pub use answer::{Action, Answer, Failure, FailureStyle, RESERVED_REASON};
+pub use builder::ReplyBuilder;
+pub use dead_letter::{DeadLetter, source_of};
+pub use decode::{Limits, MAX_ID_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, Mode, Reply, decode, decode_base64};
+pub use fingerprint::Fingerprint;
+pub use outcome::{Evidence, Outcome, OutcomeFault, OutcomeKind};
+pub use print::{TokenPrint, TokenPrinter};
 pub use record::{Headers, Origin, OutRecord, Record};
+pub use refusal::{Refusal, RefusalCode};
+pub use request::{Input, Request, RequestActivity, RequestFault};
+pub use target::{ActivityId, ActivityRef, Target, TargetKey};
+pub use token::{MAX_TOKEN_BYTES, RawToken, TaskToken, TokenClaims, TokenFault};

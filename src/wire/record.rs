@@ -1,5 +1,6 @@
 //! Kafka records as the contract sees them: bytes, headers and where they came from. No client library in sight.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 
 /// Record headers in the order they were written. Kafka allows a name several times and a value of null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Option<Bytes>)>);
+pub struct Headers(Vec<(Cow<'static, str>, Option<Bytes>)>);
 
 impl Headers {
     /// No headers.
@@ -16,8 +17,14 @@ impl Headers {
         Self::default()
     }
 
+    /// No headers yet, room for `count`.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
     /// Appends a header; an equal name already there stays.
-    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Option<Bytes>>) {
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Option<Bytes>>) {
         self.0.push((name.into(), value.into()));
     }
 
@@ -35,7 +42,7 @@ impl Headers {
 
     /// Name and value of each header, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v.as_ref()))
+        self.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))
     }
 
     /// Number of headers.
@@ -53,7 +60,7 @@ impl Headers {
 
 impl FromIterator<(String, Option<Bytes>)> for Headers {
     fn from_iter<I: IntoIterator<Item = (String, Option<Bytes>)>>(headers: I) -> Self {
-        Self(headers.into_iter().collect())
+        Self(headers.into_iter().map(|(n, v)| (n.into(), v)).collect())
     }
 }
 

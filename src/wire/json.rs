@@ -1,0 +1,244 @@
+//! The few things that the contract needs of JSON, without a tree: fields of one object as the exact text they have.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Fields beyond the known ones that an object may have. More than any newer version will add, and few enough that
+/// looking for doubles among them costs nothing.
+const MAX_OTHER_FIELDS: usize = 64;
+
+/// The fields of one object: the exact text of each known one, and what is wrong with the names.
+pub(crate) struct Fields<'a, const N: usize> {
+    values: [Option<&'a RawValue>; N],
+    /// The first wrong name, if any. The object was read to its end all the same.
+    pub(crate) fault: Option<NameFault>,
+}
+
+impl<'a, const N: usize> Fields<'a, N> {
+    /// The value of the field with this index, null included.
+    pub(crate) fn raw(&self, index: usize) -> Option<&'a RawValue> {
+        self.values[index]
+    }
+
+    /// The value of the field with this index, null counted as absent.
+    pub(crate) fn get(&self, index: usize) -> Option<&'a RawValue> {
+        self.values[index].filter(|value| !is_null(value))
+    }
+}
+
+/// What is wrong with a name in an object.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NameFault {
+    /// Given twice.
+    Twice(String),
+    /// Not known, and unknown names are refused.
+    Unknown(String),
+    /// A known name in another spelling of upper and lower case, where a reader exists that folds case.
+    OtherCase(String),
+    /// Too many names that are not known.
+    TooMany,
+}
+
+/// What to do with names that are not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// They are a fault.
+    Refuse,
+    /// Newer versions may add some: they are ignored, unless one is given twice.
+    Ignore,
+    /// Ignored without any check: only the known names are asked about.
+    Pass,
+    /// Ignored, but a known name in another case is a fault.
+    IgnoreExactCase,
+}
+
+/// Why a text is not one JSON object.
+#[derive(Debug)]
+pub(crate) enum NotAnObject {
+    /// It is valid so far, but begins something else.
+    OtherValue,
+    /// It is not JSON. The message holds a position, nothing of the text.
+    Syntax(String),
+}
+
+/// Reads `text` as one object. Nothing is recursive: nesting costs memory of its own length at most.
+pub(crate) fn object<'a, const N: usize>(
+    text: &'a str,
+    names: &'static [&'static str; N],
+    others: Others,
+) -> Result<Fields<'a, N>, NotAnObject> {
+    if !begins_object(text.as_bytes()) {
+        return Err(other_value(text));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let visitor = ObjectVisitor { names, others };
+    let fields = (&mut json).deserialize_map(visitor).map_err(syntax)?;
+    json.end().map_err(syntax)?;
+    Ok(fields)
+}
+
+/// Whether the first byte that is not white space opens an object.
+pub(crate) fn begins_object(text: &[u8]) -> bool {
+    text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+/// Whether `bytes` are exactly one JSON value, white space around it allowed.
+pub(crate) fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(bytes).is_ok()
+}
+
+/// Whether a value is null.
+pub(crate) fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// The text of a string value; `None` when it is not a string or has half a surrogate pair.
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let quoted = value.get();
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.as_bytes().contains(&b'\\') {
+        return serde_json::from_str(quoted).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+/// The value of an integer, without fraction and exponent.
+pub(crate) fn integer(value: &RawValue) -> Option<i64> {
+    value.get().parse().ok()
+}
+
+/// Writes `value` into a fresh buffer with room for `capacity` bytes.
+pub(crate) fn to_vec<T: Serialize>(value: &T, capacity: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(capacity);
+    #[expect(clippy::expect_used, reason = "our documents have string keys only, and a Vec takes every byte")]
+    serde_json::to_writer(&mut bytes, value).expect("a document of ours serialises");
+    bytes
+}
+
+/// A name for people: as it is when it looks like a name, otherwise its length. A stranger's key can be anything, also a
+/// secret in the wrong place.
+pub(crate) fn show_name(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if !name.is_empty() && name.len() <= 48 && name.bytes().all(plain) {
+        return format!("`{name}`");
+    }
+    format!("with a name of {} bytes", name.len())
+}
+
+/// A syntax error without any of the text: errors of other kinds quote the value.
+fn syntax(error: serde_json::Error) -> NotAnObject {
+    if error.is_syntax() || error.is_eof() {
+        return NotAnObject::Syntax(error.to_string());
+    }
+    NotAnObject::Syntax(format!("unexpected value at line {} column {}", error.line(), error.column()))
+}
+
+fn other_value(text: &str) -> NotAnObject {
+    if text.starts_with('\u{feff}') {
+        return NotAnObject::Syntax("it begins with a byte order mark".to_owned());
+    }
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => NotAnObject::OtherValue,
+        Err(error) => syntax(error),
+    }
+}
+
+struct ObjectVisitor<const N: usize> {
+    names: &'static [&'static str; N],
+    others: Others,
+}
+
+impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<N> {
+    type Value = Fields<'de, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields { values: [None; N], fault: None };
+        let mut other_names: Vec<String> = Vec::new();
+        while let Some(name) = map.next_key_seed(NameSeed { names: self.names })? {
+            let value: &'de RawValue = map.next_value()?;
+            let fault = match name {
+                Name::Known(index) if fields.values[index].is_some() => {
+                    Some(NameFault::Twice(self.names[index].to_owned()))
+                }
+                Name::Known(index) => {
+                    fields.values[index] = Some(value);
+                    None
+                }
+                Name::Other(name) => self.judge_other(name, &mut other_names),
+            };
+            fields.fault = fields.fault.or(fault);
+        }
+        Ok(fields)
+    }
+}
+
+impl<const N: usize> ObjectVisitor<N> {
+    fn judge_other(&self, name: String, seen: &mut Vec<String>) -> Option<NameFault> {
+        if self.others == Others::Refuse {
+            return Some(NameFault::Unknown(name));
+        }
+        if self.others == Others::Pass {
+            return None;
+        }
+        if self.others == Others::IgnoreExactCase && self.names.iter().any(|known| folds_to(&name, known)) {
+            return Some(NameFault::OtherCase(name));
+        }
+        if seen.contains(&name) {
+            return Some(NameFault::Twice(name));
+        }
+        if seen.len() == MAX_OTHER_FIELDS {
+            return Some(NameFault::TooMany);
+        }
+        seen.push(name);
+        None
+    }
+}
+
+/// Whether Go's decoder takes `name` for `known`: it folds case as Unicode does, by which the long s and the Kelvin sign
+/// are letters of ASCII names.
+fn folds_to(name: &str, known: &str) -> bool {
+    let fold = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(known.chars().map(fold))
+}
+
+enum Name {
+    Known(usize),
+    Other(String),
+}
+
+struct NameSeed<const N: usize> {
+    names: &'static [&'static str; N],
+}
+
+impl<'de, const N: usize> DeserializeSeed<'de> for NameSeed<N> {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl<const N: usize> Visitor<'_> for NameSeed<N> {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        let known = self.names.iter().position(|known| *known == name);
+        Ok(known.map_or_else(|| Name::Other(name.to_owned()), Name::Known))
+    }
+}

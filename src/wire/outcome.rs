@@ -1,0 +1,365 @@
+//! Outcomes: what became of each reply (wire contract, section 4).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::time::Millis;
+use super::{Action, ActivityRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, json, names};
+
+/// What became of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// The engine accepted it.
+    Applied,
+    /// The same answer was applied before.
+    Duplicate,
+    /// Another answer was applied before.
+    Conflict,
+    /// The token belongs to an attempt that the engine has since retried.
+    Superseded,
+    /// The activity was closed by a timeout.
+    TimedOut,
+    /// The workflow is over.
+    WorkflowClosed,
+    /// No such workflow or activity.
+    Unknown,
+    /// The engine says not found, and why could not be learnt.
+    NotFound,
+    /// The reply itself is wrong.
+    Rejected,
+    /// Every allowed attempt failed for a transient reason.
+    Exhausted,
+}
+
+impl OutcomeKind {
+    /// Every kind, in the order of the contract.
+    pub const ALL: [Self; 10] = [
+        Self::Applied,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Superseded,
+        Self::TimedOut,
+        Self::WorkflowClosed,
+        Self::Unknown,
+        Self::NotFound,
+        Self::Rejected,
+        Self::Exhausted,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Superseded => "superseded",
+            Self::TimedOut => "timed_out",
+            Self::WorkflowClosed => "workflow_closed",
+            Self::Unknown => "unknown",
+            Self::NotFound => "not_found",
+            Self::Rejected => "rejected",
+            Self::Exhausted => "exhausted",
+        }
+    }
+
+    /// The kind named `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How it is known that a reply was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The engine answered OK.
+    Engine,
+    /// History names this very record.
+    History,
+    /// The next attempt's last failure is equal to ours: likely, not proven.
+    LastFailure,
+}
+
+impl Evidence {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::History => "history",
+            Self::LastFailure => "last_failure",
+        }
+    }
+}
+
+/// What became of one reply; the record that says so is durable before the reply's offset moves.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What became of it.
+    pub kind: OutcomeKind,
+    /// What it asked for, if that could be read.
+    pub action: Option<Action>,
+    /// Stable short code, when there is more to say than the kind: see [`super::RefusalCode`].
+    pub reason: Option<Cow<'static, str>>,
+    /// The reason for people; no payload bytes.
+    pub detail: Option<String>,
+    /// How it is known; for applied only.
+    pub evidence: Option<Evidence>,
+    /// The activity, as far as it is known.
+    pub activity: Option<ActivityRef>,
+    /// As the reply gave it.
+    pub idempotency_key: Option<String>,
+    /// Fingerprint of the answer, if there was one.
+    pub fingerprint: Option<Fingerprint>,
+    /// The workflow asked for the activity to stop; heartbeats only.
+    pub cancel_requested: bool,
+    /// Where the reply stands on the reply topic.
+    pub source: Origin,
+    /// Calls made to the engine.
+    pub attempts: u32,
+    /// When handback read it, milliseconds since the epoch.
+    pub received_at_ms: i64,
+    /// When it was settled, milliseconds since the epoch.
+    pub settled_at_ms: i64,
+    /// The service's own fields, an object.
+    pub metadata: Option<Box<RawValue>>,
+    /// Trace context of the reply; a header.
+    pub traceparent: Option<String>,
+    /// Names the target; the record's key. Without one the key names the source.
+    pub target_key: Option<TargetKey>,
+    /// The ledger's entry; a header, binary.
+    pub ledger: Option<Bytes>,
+}
+
+impl Outcome {
+    /// An outcome of a reply that was read at `received_at_ms`, with everything else unknown.
+    #[must_use]
+    pub fn new(kind: OutcomeKind, source: Origin, received_at_ms: i64, settled_at_ms: i64) -> Self {
+        Self {
+            kind,
+            action: None,
+            reason: None,
+            detail: None,
+            evidence: None,
+            activity: None,
+            idempotency_key: None,
+            fingerprint: None,
+            cancel_requested: false,
+            source,
+            attempts: 0,
+            received_at_ms,
+            settled_at_ms,
+            metadata: None,
+            traceparent: None,
+            target_key: None,
+            ledger: None,
+        }
+    }
+
+    /// The record to write. `partition` is the number of the origin's partition.
+    #[must_use]
+    pub fn into_record(self, topic: Arc<str>, partition: i32) -> OutRecord {
+        let value = Bytes::from(json::to_vec(&OutcomeDocument::of(&self), self.size_hint()));
+        let mut headers = Headers::with_capacity(5);
+        headers.push(names::OUTCOME, Bytes::from_static(self.kind.as_str().as_bytes()));
+        headers.push(names::SOURCE_TOPIC, Bytes::copy_from_slice(self.source.topic.as_bytes()));
+        if let Some(activity_type) = self.activity.and_then(|activity| activity.activity_type) {
+            headers.push(names::ACTIVITY_TYPE, Bytes::from(activity_type));
+        }
+        if let Some(traceparent) = self.traceparent {
+            headers.push(names::TRACEPARENT, Bytes::from(traceparent));
+        }
+        if let Some(ledger) = self.ledger {
+            headers.push(names::LEDGER, ledger);
+        }
+        let key = match self.target_key {
+            Some(key) => key.into_string(),
+            None => format!("source:{}", self.source),
+        };
+        OutRecord { topic, partition: Some(partition), key: Some(key.into()), value: Some(value), headers }
+    }
+
+    /// Reads an outcome record's value. Fields that newer versions add are ignored. What rides in key and headers
+    /// (`target_key`, `traceparent`, `ledger`) is not in the value and stays `None`.
+    ///
+    /// # Errors
+    ///
+    /// When the value is not an outcome.
+    pub fn parse(value: &[u8]) -> Result<Self, OutcomeFault> {
+        serde_json::from_slice::<OutcomeText>(value)?.read()
+    }
+
+    /// About how long the document will be; too little only costs a second allocation.
+    fn size_hint(&self) -> usize {
+        let text = |text: Option<&str>| text.map_or(0, str::len);
+        let activity = self.activity.as_ref().map_or(0, |a| {
+            text(a.domain.as_deref())
+                + text(a.workflow_id.as_deref())
+                + text(a.activity_id.as_deref())
+                + text(a.activity_type.as_deref())
+        });
+        let metadata = self.metadata.as_ref().map_or(0, |raw| raw.get().len());
+        let free = text(self.reason.as_deref()) + text(self.detail.as_deref()) + text(self.idempotency_key.as_deref());
+        768 + self.source.topic.len() + activity + metadata + free
+    }
+}
+
+/// Why a value is not an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum OutcomeFault {
+    /// It is not the JSON that an outcome is.
+    #[error("not an outcome")]
+    Json(#[from] serde_json::Error),
+    /// A field is out of range.
+    #[error("not an outcome: `{0}` is out of range")]
+    Field(&'static str),
+}
+
+/// The document as it is written. The order of fields is part of what people see, and never changes.
+#[derive(Serialize)]
+struct OutcomeDocument<'a> {
+    outcome: OutcomeKind,
+    action: Option<Action>,
+    reason: Option<&'a str>,
+    detail: Option<&'a str>,
+    evidence: Option<Evidence>,
+    activity: Option<&'a ActivityRef>,
+    idempotency_key: Option<&'a str>,
+    fingerprint: Option<Hex>,
+    cancel_requested: bool,
+    source: SourceDocument<'a>,
+    attempts: u32,
+    received_at: Millis,
+    settled_at: Millis,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Serialize)]
+struct SourceDocument<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    timestamp: Option<Millis>,
+}
+
+impl<'a> OutcomeDocument<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let source = &outcome.source;
+        Self {
+            outcome: outcome.kind,
+            action: outcome.action,
+            reason: outcome.reason.as_deref(),
+            detail: outcome.detail.as_deref(),
+            evidence: outcome.evidence,
+            activity: outcome.activity.as_ref(),
+            idempotency_key: outcome.idempotency_key.as_deref(),
+            fingerprint: outcome.fingerprint.map(Hex),
+            cancel_requested: outcome.cancel_requested,
+            source: SourceDocument {
+                topic: &source.topic,
+                partition: source.partition,
+                offset: source.offset,
+                timestamp: source.timestamp_ms.and_then(Millis::valid),
+            },
+            attempts: outcome.attempts,
+            received_at: Millis(outcome.received_at_ms),
+            settled_at: Millis(outcome.settled_at_ms),
+            metadata: Metadata(outcome.metadata.as_deref()),
+        }
+    }
+}
+
+struct Hex(Fingerprint);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Always an object, so that readers need not ask.
+struct Metadata<'a>(Option<&'a RawValue>);
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(raw) => raw.serialize(serializer),
+            None => serializer.serialize_map(Some(0))?.end(),
+        }
+    }
+}
+
+/// The document as it is read.
+#[derive(Deserialize)]
+struct OutcomeText {
+    outcome: OutcomeKind,
+    action: Option<Action>,
+    reason: Option<String>,
+    detail: Option<String>,
+    evidence: Option<Evidence>,
+    activity: Option<ActivityRef>,
+    idempotency_key: Option<String>,
+    fingerprint: Option<String>,
+    cancel_requested: bool,
+    source: SourceText,
+    attempts: u32,
+    received_at: String,
+    settled_at: String,
+    metadata: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct SourceText {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp: Option<String>,
+}
+
+impl OutcomeText {
+    fn read(self) -> Result<Outcome, OutcomeFault> {
+        let time =
+            |text: &str, name: &'static str| Millis::parse(text).map(|time| time.0).ok_or(OutcomeFault::Field(name));
+        let fingerprint = match &self.fingerprint {
+            None => None,
+            Some(text) => Some(Fingerprint::parse(text).ok_or(OutcomeFault::Field("fingerprint"))?),
+        };
+        let timestamp_ms = self.source.timestamp.as_deref().map(|text| time(text, "source.timestamp")).transpose()?;
+        let source = Origin {
+            topic: self.source.topic.into(),
+            partition: self.source.partition,
+            offset: self.source.offset,
+            timestamp_ms,
+        };
+        let received_at_ms = time(&self.received_at, "received_at")?;
+        let settled_at_ms = time(&self.settled_at, "settled_at")?;
+        Ok(Outcome {
+            action: self.action,
+            reason: self.reason.map(Cow::Owned),
+            detail: self.detail,
+            evidence: self.evidence,
+            activity: self.activity,
+            idempotency_key: self.idempotency_key,
+            fingerprint,
+            cancel_requested: self.cancel_requested,
+            attempts: self.attempts,
+            metadata: self.metadata.filter(|raw| raw.get() != "{}"),
+            ..Outcome::new(self.outcome, source, received_at_ms, settled_at_ms)
+        })
+    }
+}

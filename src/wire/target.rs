@@ -1,0 +1,177 @@
+//! Which activity a reply is about.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+
+use super::token::{TaskToken, TokenClaims};
+
+/// What percent-encoding leaves alone: the unreserved characters of RFC 3986.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Which activity a reply is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By task token: one attempt of one activity, exactly.
+    Token(TaskToken),
+    /// By names.
+    ById(ActivityId),
+}
+
+/// An activity by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ActivityId {
+    /// Name of the domain.
+    pub domain: String,
+    /// Workflow id.
+    pub workflow_id: String,
+    /// UUID of the run, canonical. Required: activity ids repeat in later runs.
+    pub run_id: String,
+    /// Activity id.
+    pub activity_id: String,
+    /// Attempt from 0; without it the engine answers for whichever is current.
+    pub attempt: Option<i64>,
+}
+
+impl Target {
+    /// The key under which answers to this target are told apart, if it names its attempt for certain. A reply by id has
+    /// none, also with an attempt: the schedule id is only known after a look-up.
+    #[must_use]
+    pub fn key(&self) -> Option<TargetKey> {
+        match self {
+            Self::Token(token) => Some(TargetKey::of(token.claims())),
+            Self::ById(_) => None,
+        }
+    }
+
+    /// The lane in which replies to this activity are kept in order: equal for a token and for the names of the same
+    /// activity. A hash; two activities that share one only wait for each other.
+    #[must_use]
+    pub fn lane(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let (workflow_id, run_id, activity_id) = match self {
+            Self::Token(token) => (&token.claims().workflow_id, &token.claims().run_id, &token.claims().activity_id),
+            Self::ById(id) => (&id.workflow_id, &id.run_id, &id.activity_id),
+        };
+        (workflow_id, run_id, activity_id).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What outcomes say about the activity, without copying names. The domain's name is not in a token: the caller adds
+    /// it when known.
+    #[must_use]
+    pub fn into_activity(self) -> ActivityRef {
+        match self {
+            Self::Token(token) => ActivityRef::from(token.into_claims()),
+            Self::ById(id) => ActivityRef::from(id),
+        }
+    }
+
+    /// What outcomes say about the activity. The domain's name is not in a token: the caller adds it when known.
+    #[must_use]
+    pub fn activity(&self) -> ActivityRef {
+        match self {
+            Self::Token(token) => ActivityRef::from(token.claims().clone()),
+            Self::ById(id) => ActivityRef::from(id.clone()),
+        }
+    }
+}
+
+/// `<domain_id>/<workflow_id>/<run_id>/<schedule_id>/<attempt>`, parts percent-encoded: names one attempt of one activity.
+/// Key of outcome records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TargetKey(String);
+
+impl TargetKey {
+    /// The key of the attempt that a token names.
+    #[must_use]
+    pub fn of(claims: &TokenClaims) -> Self {
+        use fmt::Write as _;
+
+        let mut key = String::with_capacity(36 + 36 + claims.workflow_id.len() + 16);
+        push_part(&mut key, &claims.domain_id);
+        push_part(&mut key, &claims.workflow_id);
+        push_part(&mut key, &claims.run_id);
+        // Writing to a String cannot fail.
+        let _ = write!(key, "/{}/{}", claims.schedule_id, claims.attempt);
+        Self(key)
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key as owned text.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Appends a percent-encoded part to a key, after a slash unless it is the first.
+pub(crate) fn push_part(key: &mut String, part: &str) {
+    if !key.is_empty() {
+        key.push('/');
+    }
+    key.extend(utf8_percent_encode(part, ENCODED));
+}
+
+/// An activity as outcomes and requests describe it. Every part is optional: a refused reply may name few of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActivityRef {
+    /// UUID of the domain.
+    pub domain_id: Option<String>,
+    /// Name of the domain.
+    pub domain: Option<String>,
+    /// Workflow id.
+    pub workflow_id: Option<String>,
+    /// UUID of the run.
+    pub run_id: Option<String>,
+    /// Event id of the activity's schedule event.
+    pub schedule_id: Option<i64>,
+    /// Attempt from 0.
+    pub attempt: Option<i64>,
+    /// Activity id; from a token it is a claim.
+    pub activity_id: Option<String>,
+    /// Activity type; from a token it is a claim.
+    pub activity_type: Option<String>,
+}
+
+impl From<TokenClaims> for ActivityRef {
+    fn from(claims: TokenClaims) -> Self {
+        Self {
+            domain_id: Some(claims.domain_id),
+            domain: None,
+            workflow_id: Some(claims.workflow_id),
+            run_id: Some(claims.run_id),
+            schedule_id: Some(claims.schedule_id),
+            attempt: Some(claims.attempt),
+            activity_id: Some(claims.activity_id),
+            activity_type: Some(claims.activity_type).filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+impl From<ActivityId> for ActivityRef {
+    fn from(id: ActivityId) -> Self {
+        Self {
+            domain: Some(id.domain),
+            workflow_id: Some(id.workflow_id),
+            run_id: Some(id.run_id),
+            attempt: id.attempt,
+            activity_id: Some(id.activity_id),
+            ..Self::default()
+        }
+    }
+}
