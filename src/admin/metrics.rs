@@ -14,99 +14,16 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::labels::{BreakerGauge, CODES, EngineMethod, OTHER_CODE};
 use crate::config::MAX_WORKERS;
+use crate::wire::OutcomeKind;
 
 /// A healthy call takes 2 to 10 ms, a deadline is 10 s: fine steps around the first, coarse ones up to the second.
 const CALL_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// gRPC status names as Cadence's documentation spells them. The first is looked for first.
-const CODES: [&str; 17] = [
-    "OK",
-    "NOT_FOUND",
-    "UNAVAILABLE",
-    "DEADLINE_EXCEEDED",
-    "RESOURCE_EXHAUSTED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "CANCELLED",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// Where a code goes that is none of the above.
-const OTHER_CODE: &str = "OTHER";
-
-/// The engine's methods that handback calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named like the methods they stand for")]
-pub enum EngineMethod {
-    RespondCompleted,
-    RespondFailed,
-    RespondCanceled,
-    RecordHeartbeat,
-    RespondCompletedById,
-    RespondFailedById,
-    RespondCanceledById,
-    RecordHeartbeatById,
-    DescribeDomain,
-    DescribeWorkflow,
-    GetHistory,
-    Health,
-}
-
-impl EngineMethod {
-    /// Every method, in the order of declaration.
-    pub const ALL: [Self; 12] = [
-        Self::RespondCompleted,
-        Self::RespondFailed,
-        Self::RespondCanceled,
-        Self::RecordHeartbeat,
-        Self::RespondCompletedById,
-        Self::RespondFailedById,
-        Self::RespondCanceledById,
-        Self::RecordHeartbeatById,
-        Self::DescribeDomain,
-        Self::DescribeWorkflow,
-        Self::GetHistory,
-        Self::Health,
-    ];
-
-    /// The method's name in Cadence's API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RespondCompleted => "RespondActivityTaskCompleted",
-            Self::RespondFailed => "RespondActivityTaskFailed",
-            Self::RespondCanceled => "RespondActivityTaskCanceled",
-            Self::RecordHeartbeat => "RecordActivityTaskHeartbeat",
-            Self::RespondCompletedById => "RespondActivityTaskCompletedByID",
-            Self::RespondFailedById => "RespondActivityTaskFailedByID",
-            Self::RespondCanceledById => "RespondActivityTaskCanceledByID",
-            Self::RecordHeartbeatById => "RecordActivityTaskHeartbeatByID",
-            Self::DescribeDomain => "DescribeDomain",
-            Self::DescribeWorkflow => "DescribeWorkflowExecution",
-            Self::GetHistory => "GetWorkflowExecutionHistory",
-            Self::Health => "Health",
-        }
-    }
-}
-
-/// What the breaker of a worker is doing. The numbers are the gauge's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerGauge {
-    /// Calls go through.
-    Closed = 0,
-    /// One record tries whether the engine is back.
-    Probing = 1,
-    /// Partitions are paused.
-    Open = 2,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -148,6 +65,9 @@ struct WorkerHandles {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    outcomes: Family<OutcomeLabels, Counter>,
+    /// In the order of [`OutcomeKind::ALL`], which is that of its declaration.
+    outcome_handles: [Counter; OutcomeKind::ALL.len()],
     calls: Family<CallLabels, Counter>,
     call_handles: [[OnceLock<Counter>; CODES.len() + 1]; EngineMethod::ALL.len()],
     call_seconds: Family<MethodLabels, Histogram>,
@@ -166,8 +86,14 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let outcomes = Family::default();
+        // Made at once and not when first counted: a rate over a counter that begins at 1 misses the first.
+        let outcome_handles =
+            OutcomeKind::ALL.map(|kind| outcomes.get_or_create_owned(&OutcomeLabels { outcome: kind.as_str() }));
         let mut metrics = Self {
             registry: Registry::with_prefix("handback"),
+            outcomes,
+            outcome_handles,
             calls: Family::default(),
             call_handles: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
@@ -201,6 +127,8 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         to.register("build", "The version that is running", build);
         to.register("ready", "1 when /readyz answers 200, otherwise 0", self.ready.clone());
+        let text = "Replies that reached their end, by what became of them";
+        to.register("outcomes", text, self.outcomes.clone());
         to.register("engine_calls", "Calls to the engine by method and gRPC status", self.calls.clone());
         let text = "Time from sending a call to the engine's answer";
         to.register_with_unit("engine_call", text, Unit::Seconds, self.call_seconds.clone());
@@ -229,6 +157,11 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be encoded");
         }
         text
+    }
+
+    /// A reply reached its end and the record of it is durable.
+    pub fn outcome(&self, kind: OutcomeKind) {
+        self.outcome_handles[kind as usize].inc();
     }
 
     /// A record was written to the dead-letter topic.
@@ -307,4 +240,86 @@ impl Metrics {
 
 fn gauge_value(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Metrics;
+    use crate::admin::{BreakerGauge, EngineMethod};
+    use crate::wire::OutcomeKind;
+
+    fn has(metrics: &Metrics, line: &str) -> bool {
+        metrics.encode().lines().any(|l| l == line)
+    }
+
+    #[test]
+    fn each_outcome_is_counted_under_its_own_name() {
+        let metrics = Metrics::new();
+        for (index, kind) in OutcomeKind::ALL.into_iter().enumerate() {
+            assert!(has(&metrics, &format!("handback_outcomes_total{{outcome=\"{kind}\"}} 0")), "{kind}");
+            (0..=index).for_each(|_| metrics.outcome(kind));
+        }
+        for (index, kind) in OutcomeKind::ALL.into_iter().enumerate() {
+            assert!(has(&metrics, &format!("handback_outcomes_total{{outcome=\"{kind}\"}} {}", index + 1)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn calls_are_counted_by_method_and_code_and_timed_by_method() {
+        let metrics = Metrics::new();
+        for (index, method) in EngineMethod::ALL.into_iter().enumerate() {
+            assert_eq!(method as usize, index);
+            metrics.engine_call(method, "OK", Duration::from_millis(4));
+            metrics.engine_call(method, "NOT_FOUND", Duration::from_millis(40));
+            metrics.engine_call(method, "no such code", Duration::from_secs(60));
+            let method = method.as_str();
+            for code in ["OK", "NOT_FOUND", "OTHER"] {
+                let line = format!("handback_engine_calls_total{{method=\"{method}\",code=\"{code}\"}} 1");
+                assert!(has(&metrics, &line), "{line}");
+            }
+            let bucket = format!("handback_engine_call_seconds_bucket{{le=\"0.005\",method=\"{method}\"}} 1");
+            assert!(has(&metrics, &bucket), "{}", metrics.encode());
+            assert!(has(&metrics, &format!("handback_engine_call_seconds_count{{method=\"{method}\"}} 3")));
+        }
+    }
+
+    #[test]
+    fn a_partition_that_was_given_away_is_shown_no_more() {
+        let metrics = Metrics::new();
+        metrics.lag("replies", 3, 17);
+        metrics.oldest_unsettled("replies", 3, 1.5);
+        assert!(has(&metrics, "handback_lag_records{topic=\"replies\",partition=\"3\"} 17"));
+        assert!(has(&metrics, "handback_oldest_unsettled_seconds{topic=\"replies\",partition=\"3\"} 1.5"));
+        metrics.forget_partition("replies", 3);
+        assert!(!metrics.encode().contains("partition=\"3\""));
+    }
+
+    #[test]
+    fn workers_are_told_apart_and_an_impossible_one_does_no_harm() {
+        let metrics = Metrics::new();
+        metrics.in_flight(0, 5, 500);
+        metrics.in_flight(1, 6, 600);
+        metrics.breaker(1, BreakerGauge::Open);
+        metrics.in_flight(usize::MAX, 1, 1);
+        assert!(has(&metrics, "handback_in_flight_records{worker=\"0\"} 5"));
+        assert!(has(&metrics, "handback_in_flight_bytes{worker=\"1\"} 600"));
+        assert!(has(&metrics, "handback_breaker_state{worker=\"1\"} 2"));
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is() {
+        let metrics = Metrics::new();
+        metrics.late_finish();
+        metrics.produce_retry();
+        metrics.dead_letter();
+        let text = metrics.encode();
+        for name in ["late_finishes", "produce_retries", "dead_letters"] {
+            assert!(has(&metrics, &format!("handback_{name}_total 1")), "{text}");
+        }
+        let helps = text.lines().filter(|line| line.starts_with("# HELP handback_")).count();
+        assert_eq!(helps, text.lines().filter(|line| line.starts_with("# TYPE ")).count(), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
 }

@@ -2,8 +2,10 @@
 
 mod health;
 mod http;
+mod labels;
 mod metrics;
 
 pub use health::Health;
 pub use http::serve;
-pub use metrics::{BreakerGauge, EngineMethod, Metrics};
+pub use labels::{BreakerGauge, EngineMethod};
+pub use metrics::Metrics;

@@ -243,9 +243,9 @@ fn no_topic_serves_two_purposes() {
         "topics.requests",
     );
     refused(
-        &format!("{GROUP}[topics]\nretry = [\"activity-outcomes\"]\n"),
+        &format!("{GROUP}[topics]\noutcomes = \"o-30s\"\nretry = [\"o-30s\"]\n"),
         "topics.retry",
-        "does not end in its delay",
+        "here and in topics.outcomes",
     );
 }
 

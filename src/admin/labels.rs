@@ -1,0 +1,91 @@
+//! The values that labels of metrics take.
+
+/// gRPC status names as Cadence's documentation spells them. The first is looked for first.
+pub(super) const CODES: [&str; 17] = [
+    "OK",
+    "NOT_FOUND",
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "CANCELLED",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// Where a code goes that is none of the above.
+pub(super) const OTHER_CODE: &str = "OTHER";
+
+/// The engine's methods that handback calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named like the methods they stand for")]
+pub enum EngineMethod {
+    RespondCompleted,
+    RespondFailed,
+    RespondCanceled,
+    RecordHeartbeat,
+    RespondCompletedById,
+    RespondFailedById,
+    RespondCanceledById,
+    RecordHeartbeatById,
+    DescribeDomain,
+    DescribeWorkflow,
+    GetHistory,
+    Health,
+}
+
+impl EngineMethod {
+    /// Every method, in the order of declaration.
+    pub const ALL: [Self; 12] = [
+        Self::RespondCompleted,
+        Self::RespondFailed,
+        Self::RespondCanceled,
+        Self::RecordHeartbeat,
+        Self::RespondCompletedById,
+        Self::RespondFailedById,
+        Self::RespondCanceledById,
+        Self::RecordHeartbeatById,
+        Self::DescribeDomain,
+        Self::DescribeWorkflow,
+        Self::GetHistory,
+        Self::Health,
+    ];
+
+    /// The method's name in Cadence's API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RespondCompleted => "RespondActivityTaskCompleted",
+            Self::RespondFailed => "RespondActivityTaskFailed",
+            Self::RespondCanceled => "RespondActivityTaskCanceled",
+            Self::RecordHeartbeat => "RecordActivityTaskHeartbeat",
+            Self::RespondCompletedById => "RespondActivityTaskCompletedByID",
+            Self::RespondFailedById => "RespondActivityTaskFailedByID",
+            Self::RespondCanceledById => "RespondActivityTaskCanceledByID",
+            Self::RecordHeartbeatById => "RecordActivityTaskHeartbeatByID",
+            Self::DescribeDomain => "DescribeDomain",
+            Self::DescribeWorkflow => "DescribeWorkflowExecution",
+            Self::GetHistory => "GetWorkflowExecutionHistory",
+            Self::Health => "Health",
+        }
+    }
+}
+
+/// What the breaker of a worker is doing. The numbers are the gauge's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerGauge {
+    /// Calls go through.
+    Closed = 0,
+    /// One record tries whether the engine is back.
+    Probing = 1,
+    /// Partitions are paused.
+    Open = 2,
+}
