@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Tokens and payloads stay slices of what Kafka delivered.
         .bytes(".uber.cadence.api.v1.Payload")
+        .bytes(".uber.cadence.api.v1.Failure")
         .bytes("task_token")
         .compile_fds(descriptors)?;
     Ok(())

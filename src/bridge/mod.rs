@@ -1,1 +1,25 @@
-//! The core: what becomes of a reply.
+//! The core: what becomes of a reply. Knows neither Kafka nor Cadence, only the two seams.
+//!
+//! The story of one record is told in `settle`; the loop that starts stories and moves offsets is `worker`. What they
+//! rest on is pure: `offsets`, `lanes`, `breaker`, `retry`.
+
+pub mod seams;
+
+mod settle;
+mod worker;
+
+mod core;
+mod gate;
+mod options;
+mod partitions;
+mod watch;
+mod windows;
+
+pub mod breaker;
+pub mod lanes;
+pub mod offsets;
+pub mod retry;
+
+pub use core::{RateLimiter, Shared, rate_limiter};
+pub use options::Options;
+pub use worker::{Ending, Intake, run};

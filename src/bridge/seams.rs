@@ -89,8 +89,9 @@ pub trait Engine {
     /// in `domain`. `nonce` varies the workflow id, and with it the shard.
     fn probe_history(&self, domain: &DomainRef, nonce: u64) -> impl Future<Output = Result<(), String>>;
 
-    /// The name of a domain by its id, or `None` when the engine does not say. Cached by the implementation.
-    fn domain_name(&self, id: &str) -> impl Future<Output = Option<Arc<str>>>;
+    /// The name of the domain with this id, or `None` when the engine knows no such domain. Cached by the
+    /// implementation.
+    fn domain_name(&self, id: &str) -> impl Future<Output = Result<Option<Arc<str>>, CallError>>;
 }
 
 /// A partition of a reply topic.
@@ -158,7 +159,7 @@ pub enum ProduceFault {
 /// The log: where outcomes become durable and offsets move.
 pub trait Log {
     /// Writes a record and resolves once all in-sync replicas have it.
-    fn produce(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>>;
+    fn produce(&self, record: &OutRecord) -> impl Future<Output = Result<(), ProduceFault>>;
 
     /// Hands a command to the consumer; does not wait for its effect.
     fn command(&self, command: Command);

@@ -1,5 +1,13 @@
 //! The only room that knows tonic, prost and the generated code.
 
+mod client;
+mod requests;
+mod status;
+mod transport;
+
+pub use client::Client;
+pub use transport::ConnectError;
+
 /// Generated from the vendored protos.
 #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
 pub mod api {

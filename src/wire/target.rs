@@ -59,6 +59,17 @@ impl Target {
         hasher.finish()
     }
 
+    /// The workflow, as a hash: a token and the names of the same workflow have the same one.
+    #[must_use]
+    pub fn workflow_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match self {
+            Self::Token(token) => token.claims().workflow_id.hash(&mut hasher),
+            Self::ById(id) => id.workflow_id.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+
     /// What outcomes say about the activity, without copying names. The domain's name is not in a token: the caller adds
     /// it when known.
     #[must_use]

@@ -1,0 +1,204 @@
+//! Tells an engine that is unwell from a record that is: looks at the share of workflows whose calls failed for a
+//! transient reason. Distinct workflows, because one workflow with a broken shard or a thousand activities must not
+//! stop everybody. Pure: time is an argument.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+/// When the breaker opens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// How far back calls count.
+    pub window: Duration,
+    /// Fewer failing workflows than this never open it.
+    pub min_workflows: usize,
+    /// Failing workflows as a share of all that called, 0 to 1.
+    pub failure_share: f64,
+}
+
+/// How the engine is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Well: everything goes.
+    Closed,
+    /// Unwell: nothing goes, a probe is due at times.
+    Open,
+    /// The probe was answered: one record goes first.
+    Trial,
+}
+
+/// Slices of the window; older slices fall off whole.
+const SLICES: u32 = 10;
+
+/// Workflows remembered per slice and kind. A sample of this size settles a share of one half beyond doubt.
+const MAX_WORKFLOWS: usize = 1024;
+
+#[derive(Debug, Default)]
+struct Slice {
+    number: u128,
+    answered: HashSet<u64>,
+    failed: HashSet<u64>,
+}
+
+/// The breaker of one worker.
+#[derive(Debug)]
+pub struct Breaker {
+    policy: Policy,
+    state: State,
+    slices: VecDeque<Slice>,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, state: State::Closed, slices: VecDeque::new() }
+    }
+
+    /// How the engine is seen now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Opens at once: nobody answered at the start.
+    pub fn open(&mut self) {
+        self.state = State::Open;
+    }
+
+    /// The engine answered a call for this workflow (hash), with whatever answer. Ends a trial well.
+    pub fn answered(&mut self, now: Duration, workflow: u64) {
+        if self.state == State::Trial {
+            self.state = State::Closed;
+            self.slices.clear();
+        }
+        let seen = &mut self.slice(now).answered;
+        if seen.len() < MAX_WORKFLOWS {
+            seen.insert(workflow);
+        }
+    }
+
+    /// A call for this workflow (hash) failed for a transient reason. True when this opened the breaker.
+    pub fn failed(&mut self, now: Duration, workflow: u64) -> bool {
+        match self.state {
+            State::Open => return false,
+            State::Trial => {
+                self.state = State::Open;
+                return true;
+            }
+            State::Closed => {}
+        }
+        let seen = &mut self.slice(now).failed;
+        if seen.len() < MAX_WORKFLOWS {
+            seen.insert(workflow);
+        }
+        let (failed, all) = self.tally();
+        if failed >= self.policy.min_workflows && failed as f64 >= self.policy.failure_share * all as f64 {
+            self.state = State::Open;
+        }
+        self.state == State::Open
+    }
+
+    /// The probe was answered: one record may go first.
+    pub fn probe_answered(&mut self) {
+        if self.state == State::Open {
+            self.state = State::Trial;
+        }
+    }
+
+    /// Workflows with a failure in the window, and workflows with any call in it.
+    fn tally(&self) -> (usize, usize) {
+        let mut failed: HashSet<u64> = HashSet::new();
+        let mut all: HashSet<u64> = HashSet::new();
+        for slice in &self.slices {
+            failed.extend(&slice.failed);
+            all.extend(slice.answered.iter().chain(&slice.failed));
+        }
+        (failed.len(), all.len())
+    }
+
+    /// The slice of `now`, after dropping those that fell out of the window.
+    fn slice(&mut self, now: Duration) -> &mut Slice {
+        let width = (self.policy.window / SLICES).as_nanos().max(1);
+        let number = now.as_nanos() / width;
+        while self.slices.front().is_some_and(|oldest| oldest.number + u128::from(SLICES) <= number) {
+            self.slices.pop_front();
+        }
+        if self.slices.back().is_none_or(|newest| newest.number < number) {
+            self.slices.push_back(Slice { number, ..Slice::default() });
+        }
+        let last = self.slices.len() - 1;
+        &mut self.slices[last]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: Policy = Policy { window: Duration::from_secs(10), min_workflows: 5, failure_share: 0.5 };
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_outage_opens_it_and_a_probe_lets_one_record_go_first() {
+        let mut breaker = Breaker::new(POLICY);
+        let opened: Vec<bool> = (0..6).map(|workflow| breaker.failed(at(1), workflow)).collect();
+        assert_eq!(opened, [false, false, false, false, true, false]);
+        assert_eq!(breaker.state(), State::Open);
+        breaker.probe_answered();
+        assert_eq!(breaker.state(), State::Trial);
+        assert!(breaker.failed(at(3), 9), "the first record failed: open again");
+        breaker.probe_answered();
+        breaker.answered(at(5), 9);
+        assert_eq!(breaker.state(), State::Closed);
+        assert!(!breaker.failed(at(5), 1), "what was before the outage ended does not count");
+    }
+
+    #[test]
+    fn one_workflow_cannot_open_it() {
+        let mut breaker = Breaker::new(POLICY);
+        assert!((0..10_000).all(|i| !breaker.failed(at(i / 1000), 7)));
+    }
+
+    #[test]
+    fn failures_among_many_successes_do_not_open_it() {
+        let mut breaker = Breaker::new(POLICY);
+        (100..200).for_each(|workflow| breaker.answered(at(0), workflow));
+        assert!((0..50).all(|workflow| !breaker.failed(at(1), workflow)));
+    }
+
+    #[test]
+    fn old_failures_are_forgotten() {
+        let mut breaker = Breaker::new(POLICY);
+        (0..4).for_each(|workflow| assert!(!breaker.failed(at(0), workflow)));
+        assert!(!breaker.failed(at(11), 4));
+    }
+
+    proptest! {
+        /// Never open below the least number of failing workflows, never closed at a full outage above it.
+        #[test]
+        fn opens_by_share_of_workflows(
+            calls in proptest::collection::vec((0u64..30, any::<bool>(), 0u64..3), 1..200),
+        ) {
+            let mut breaker = Breaker::new(POLICY);
+            let mut now = 0;
+            let mut log: Vec<(u64, u64, bool)> = Vec::new();
+            for (workflow, ok, gone) in calls {
+                now += gone;
+                log.push((now, workflow, ok));
+                if ok { breaker.answered(at(now), workflow); } else { breaker.failed(at(now), workflow); }
+                let recent: Vec<_> = log.iter().filter(|(t, _, _)| t + 9 >= now).collect();
+                let failed: HashSet<_> = recent.iter().filter(|(_, _, ok)| !ok).map(|(_, w, _)| w).collect();
+                let all: HashSet<_> = recent.iter().map(|(_, w, _)| w).collect();
+                let model = !ok && failed.len() >= 5 && failed.len() * 2 >= all.len();
+                prop_assert_eq!(breaker.state() == State::Open, model);
+                if model { break; }
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What every record's story needs: the two seams, the settings, and the small things in between.
+
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use governor::DefaultDirectRateLimiter;
+use tokio::sync::Notify;
+
+use super::gate::{Gate, Pass};
+use super::options::Options;
+use super::seams::{CallError, DomainRef, Engine, Log, ProduceFault};
+use super::settle::{Conclusion, Gone, Work};
+use crate::admin::{Health, Metrics};
+use crate::wire::{DeadLetter, Origin, OutRecord, Outcome, OutcomeKind, Reply, Target, TokenPrint, TokenPrinter};
+
+/// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
+const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Activities remembered as told that their workflow wants them to stop. Forgetting one costs a repeated outcome.
+const MAX_TOLD: usize = 4096;
+
+/// Limits the calls of all workers of a process.
+pub type RateLimiter = DefaultDirectRateLimiter;
+
+/// A limiter of this many calls a second; 0 is no limit.
+#[must_use]
+pub fn rate_limiter(calls_per_second: u32) -> Option<Arc<RateLimiter>> {
+    let rate = NonZeroU32::new(calls_per_second)?;
+    Some(Arc::new(RateLimiter::direct(governor::Quota::per_second(rate))))
+}
+
+/// What all workers of a process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Readiness and its reasons.
+    pub health: Arc<Health>,
+    /// The limit of calls a second.
+    pub limiter: Option<Arc<RateLimiter>>,
+    /// Milliseconds since the epoch.
+    pub wall_clock: fn() -> i64,
+}
+
+/// The core of one worker.
+pub(crate) struct Core<E, L> {
+    pub(crate) engine: E,
+    pub(crate) log: L,
+    pub(crate) options: Options,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    limiter: Option<Arc<RateLimiter>>,
+    wall_clock: fn() -> i64,
+    printer: TokenPrinter,
+    random: RefCell<fastrand::Rng>,
+    began: Instant,
+    told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
+    unknown_domains: RefCell<HashSet<DomainRef>>,
+    fatal: RefCell<Option<String>>,
+    fatal_said: Notify,
+}
+
+impl<E: Engine, L: Log> Core<E, L> {
+    pub(crate) fn new(engine: E, log: L, options: Options, shared: Shared) -> Self {
+        Self {
+            engine,
+            log,
+            gate: Gate::new(options.breaker),
+            metrics: shared.metrics,
+            health: shared.health,
+            limiter: shared.limiter,
+            wall_clock: shared.wall_clock,
+            printer: TokenPrinter::new(options.token_print_key.as_bytes()),
+            random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
+            began: tokio::time::Instant::now().into_std(),
+            told: RefCell::default(),
+            unknown_domains: RefCell::default(),
+            fatal: RefCell::new(None),
+            fatal_said: Notify::new(),
+            options,
+        }
+    }
+
+    /// Leave to make one call: the engine is well and the rate allows it.
+    pub(crate) async fn permit(&self) -> Pass<'_> {
+        let pass = self.gate.pass().await;
+        if let Some(limiter) = &self.limiter {
+            limiter.until_ready().await;
+        }
+        pass
+    }
+
+    /// Who makes a call (wire contract section 5).
+    pub(crate) fn identity(&self, origin: &Origin, reply: &Reply) -> String {
+        format!("handback/1/{}/{}/{}", self.options.cluster_id, origin, reply.fingerprint)
+    }
+
+    /// Uniform in 0 to 1.
+    pub(crate) fn random(&self) -> f64 {
+        self.random.borrow_mut().f64()
+    }
+
+    /// A number for a probe.
+    pub(crate) fn nonce(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    /// The start of this worker: anchors schedules.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.wall_clock)()
+    }
+
+    pub(crate) fn raise(&self, key: &str, reason: String) {
+        self.health.raise(&self.key(key), reason);
+    }
+
+    pub(crate) fn clear(&self, key: &str) {
+        self.health.clear(&self.key(key));
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{key}/{}", self.options.worker)
+    }
+
+    /// The name (or id) of the reply's domain if an allow-list is set and it is not on it.
+    pub(crate) async fn unlisted_domain(&self, work: &Work, reply: &Reply) -> Result<Option<String>, Gone> {
+        if self.options.domains.is_empty() {
+            return Ok(None);
+        }
+        let listed = |name: &str| self.options.domains.iter().any(|listed| listed == name);
+        let id = match &reply.target {
+            Target::ById(id) => return Ok((!listed(&id.domain)).then(|| id.domain.clone())),
+            Target::Token(token) => &token.claims().domain_id,
+        };
+        loop {
+            match self.engine.domain_name(id).await {
+                Ok(Some(name)) => return Ok((!listed(&name)).then(|| name.to_string())),
+                Ok(None) => self.unknown_domain(&DomainRef::Id(id.as_str().into()), "it names no domain"),
+                Err(error) => self.note_wait(work, &error, self.options.retry.max, 0),
+            }
+            let pause = tokio::time::sleep(self.options.retry.max);
+            work.life.run_until_cancelled(pause).await.ok_or(Gone)?;
+        }
+    }
+
+    /// Replies for this domain wait: whether it will exist is a question of wiring or replication, not of the reply.
+    pub(crate) fn unknown_domain(&self, domain: &DomainRef, text: &str) {
+        let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
+        if self.unknown_domains.borrow_mut().insert(domain.clone()) {
+            let reason = format!(
+                "the engine does not know domain {name} ({text}): its replies wait. Register the domain, or point \
+                 cadence.endpoint at the cluster that has it"
+            );
+            tracing::error!(domain = %name, "{reason}");
+            self.raise(&format!("domain/{name}"), reason);
+        }
+    }
+
+    /// The engine took an answer for this domain.
+    pub(crate) fn known_domain(&self, domain: impl FnOnce() -> DomainRef) {
+        let mut unknown = self.unknown_domains.borrow_mut();
+        if unknown.is_empty() {
+            return;
+        }
+        let domain = domain();
+        let (DomainRef::Id(name) | DomainRef::Name(name)) = &domain;
+        if unknown.remove(&domain) {
+            self.clear(&format!("domain/{name}"));
+        }
+    }
+
+    /// Whether nobody was told yet that the workflow wants the activity of this lane to stop.
+    pub(crate) fn is_news(&self, lane: u64) -> bool {
+        let (known, order) = &mut *self.told.borrow_mut();
+        if !known.insert(lane) {
+            return false;
+        }
+        order.push_back(lane);
+        if order.len() > MAX_TOLD
+            && let Some(oldest) = order.pop_front()
+        {
+            known.remove(&oldest);
+        }
+        true
+    }
+
+    /// Says why a record waits: quietly in the fast schedule, aloud once its attempts are spent.
+    pub(crate) fn note_wait(&self, work: &Work, error: &CallError, delay: Duration, attempts: u32) {
+        let record = &work.received.record.origin;
+        let CallError { status, message, verdict } = error;
+        if attempts >= self.options.retry.max_attempts {
+            tracing::warn!(%record, status, message, ?verdict, attempts, ?delay, "the engine did not take this reply yet; it waits");
+        } else {
+            tracing::debug!(%record, status, message, ?verdict, attempts, ?delay, "trying again");
+        }
+    }
+
+    /// Whether what became of this record also goes to the dead-letter topic.
+    pub(crate) fn dead_letters(&self, work: &Work, conclusion: &Conclusion) -> bool {
+        let wanted = &self.options.dead_letters;
+        let heartbeat = work.is_heartbeat();
+        match conclusion.outcome {
+            OutcomeKind::Applied | OutcomeKind::Duplicate => false,
+            OutcomeKind::Conflict | OutcomeKind::Unknown | OutcomeKind::Rejected | OutcomeKind::Exhausted => true,
+            // A heartbeat that comes too late asks for nothing that a replay could still do.
+            OutcomeKind::Superseded => wanted.superseded && !heartbeat,
+            OutcomeKind::TimedOut => wanted.timed_out && !heartbeat,
+            OutcomeKind::WorkflowClosed => wanted.workflow_closed && !heartbeat,
+            OutcomeKind::NotFound => wanted.not_found && !heartbeat,
+        }
+    }
+
+    /// The dead letter of a record.
+    pub(crate) fn dead_letter(&self, work: &Work, conclusion: &Conclusion) -> OutRecord {
+        let letter = DeadLetter {
+            record: &work.received.record,
+            outcome: conclusion.outcome,
+            reason: conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str()),
+            detail: conclusion.detail.as_deref().unwrap_or_default(),
+            attempts: conclusion.attempts,
+            engine_status: conclusion.engine_status,
+            token: self.token_print(work),
+        };
+        letter.to_record(Arc::clone(&self.options.dead_letter_topic))
+    }
+
+    /// The keyed fingerprint of the record's token, for dead letters and logs.
+    fn token_print(&self, work: &Work) -> Option<TokenPrint> {
+        match &work.reply {
+            Ok(reply) => match &reply.target {
+                Target::Token(token) => Some(self.printer.print(token.bytes())),
+                Target::ById(_) => None,
+            },
+            Err(refusal) => refusal.token_print(&self.printer),
+        }
+    }
+
+    /// The outcome record of a record.
+    pub(crate) async fn outcome(&self, work: &Work, conclusion: Conclusion) -> OutRecord {
+        let origin = &work.received.record.origin;
+        let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, self.now_ms());
+        outcome.reason = conclusion.reason.map(Into::into);
+        outcome.detail = conclusion.detail;
+        outcome.evidence = conclusion.evidence;
+        outcome.cancel_requested = conclusion.cancel_requested;
+        outcome.attempts = conclusion.attempts;
+        outcome.activity = conclusion.activity;
+        match &work.reply {
+            Ok(reply) => {
+                outcome.action = Some(reply.answer.action());
+                outcome.idempotency_key = reply.idempotency_key.clone();
+                outcome.fingerprint = Some(reply.fingerprint);
+                outcome.metadata = reply.metadata.clone();
+                outcome.traceparent = reply.traceparent.clone();
+                outcome.target_key = reply.target.key();
+            }
+            Err(refusal) => outcome.action = refusal.action,
+        }
+        // Only for what the engine accepted: anything else may name domains that do not exist.
+        if conclusion.outcome == OutcomeKind::Applied
+            && let Some(activity) = &mut outcome.activity
+            && let (None, Some(id)) = (&activity.domain, &activity.domain_id)
+        {
+            activity.domain = self.engine.domain_name(id).await.ok().flatten().map(|name| name.to_string());
+        }
+        outcome.into_record(Arc::clone(&self.options.outcome_topic), origin.partition)
+    }
+
+    /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
+    pub(crate) async fn write(&self, work: &Work, record: &OutRecord) -> Result<(), Gone> {
+        let mut pause = WRITE_PAUSES.0;
+        let mut raised = false;
+        let key = format_args!("write/{}", record.topic).to_string();
+        loop {
+            let fault = match self.log.produce(record).await {
+                Ok(()) => {
+                    if raised {
+                        self.clear(&key);
+                    }
+                    return Ok(());
+                }
+                Err(fault) => fault,
+            };
+            self.metrics.produce_retry();
+            let origin = &work.received.record.origin;
+            let reason = |text: &str| format!("what became of {origin} cannot be written to {}: {text}", record.topic);
+            match fault {
+                ProduceFault::Transient(text) => tracing::warn!("{}; trying again", reason(&text)),
+                ProduceFault::Permanent(text) => {
+                    if !raised {
+                        tracing::error!("{}", reason(&text));
+                    }
+                    raised = true;
+                    self.raise(&key, reason(&text));
+                    pause = WRITE_PAUSES.1;
+                }
+                ProduceFault::Fatal(text) => self.die(reason(&text)),
+            }
+            work.life.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
+            pause = (pause * 2).min(WRITE_PAUSES.1);
+        }
+    }
+
+    /// The process must end with this message.
+    pub(crate) fn die(&self, message: String) {
+        self.fatal.borrow_mut().get_or_insert(message);
+        self.fatal_said.notify_one();
+    }
+
+    /// Resolves with the message once [`Core::die`] was called.
+    pub(crate) async fn dead(&self) -> String {
+        loop {
+            if let Some(message) = self.fatal.borrow().clone() {
+                return message;
+            }
+            self.fatal_said.notified().await;
+        }
+    }
+}

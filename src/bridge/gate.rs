@@ -1,0 +1,161 @@
+//! The gate before every call: closed while the engine is unwell (breaker) or while it is in doubt whether there is an
+//! engine of ours behind the address at all (wiring). A watcher probes and reopens it.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Policy, State};
+use super::seams::DomainRef;
+
+/// Why nothing may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The engine failed for too many workflows. The domain of one of them, for the probe; none at the start.
+    Unwell(Option<DomainRef>),
+    /// An answer that no Cadence frontend of ours gives; the text is the answer's.
+    Wiring(String),
+}
+
+/// The gate of one worker.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    breaker: RefCell<Breaker>,
+    suspicion: RefCell<Option<String>>,
+    trial_taken: Cell<bool>,
+    failing_domain: RefCell<Option<DomainRef>>,
+    began: Instant,
+    /// Wakes records that wait at the gate.
+    opened: Notify,
+    /// Wakes the watcher.
+    trouble: Notify,
+}
+
+/// Leave to make one call. Dropped without a report it says nothing about the engine.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    gate: &'a Gate,
+    trial: bool,
+}
+
+impl Gate {
+    /// An open gate.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            breaker: RefCell::new(Breaker::new(policy)),
+            suspicion: RefCell::new(None),
+            trial_taken: Cell::new(false),
+            failing_domain: RefCell::new(None),
+            began: Instant::now(),
+            opened: Notify::new(),
+            trouble: Notify::new(),
+        }
+    }
+
+    /// Waits until a call may be made. Cancel safe.
+    pub(crate) async fn pass(&self) -> Pass<'_> {
+        loop {
+            // Registered before the state is read, so that an opening in between is not missed.
+            let opened = self.opened.notified();
+            if let Some(pass) = self.try_pass() {
+                return pass;
+            }
+            opened.await;
+        }
+    }
+
+    fn try_pass(&self) -> Option<Pass<'_>> {
+        if self.suspicion.borrow().is_some() {
+            return None;
+        }
+        match self.breaker.borrow().state() {
+            State::Closed => Some(Pass { gate: self, trial: false }),
+            State::Trial if !self.trial_taken.replace(true) => Some(Pass { gate: self, trial: true }),
+            State::Trial | State::Open => None,
+        }
+    }
+
+    /// Whether records may come to the gate: at a trial too, because one has to go first.
+    pub(crate) fn admits(&self) -> bool {
+        self.suspicion.borrow().is_none() && self.breaker.borrow().state() != State::Open
+    }
+
+    /// How the breaker sees the engine.
+    pub(crate) fn breaker(&self) -> State {
+        self.breaker.borrow().state()
+    }
+
+    /// What keeps the gate shut and wants a probe, if anything does.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        if let Some(text) = self.suspicion.borrow().clone() {
+            return Some(Trouble::Wiring(text));
+        }
+        (self.breaker() == State::Open).then(|| Trouble::Unwell(self.failing_domain.borrow().clone()))
+    }
+
+    /// Resolves when there may be trouble.
+    pub(crate) async fn troubled(&self) {
+        self.trouble.notified().await;
+    }
+
+    /// Shuts the gate until the wiring is proven sound.
+    pub(crate) fn suspect(&self, text: String) {
+        self.suspicion.borrow_mut().get_or_insert(text);
+        self.trouble.notify_one();
+    }
+
+    /// Shuts the gate at the start, when nobody answered.
+    pub(crate) fn shut(&self) {
+        self.breaker.borrow_mut().open();
+        self.trouble.notify_one();
+    }
+
+    /// The wiring is sound after all.
+    pub(crate) fn trust(&self) {
+        *self.suspicion.borrow_mut() = None;
+        self.opened.notify_waiters();
+    }
+
+    /// The engine answered the probe: one record may go first.
+    pub(crate) fn probe_answered(&self) {
+        self.breaker.borrow_mut().probe_answered();
+        self.trial_taken.set(false);
+        self.opened.notify_waiters();
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+impl Pass<'_> {
+    /// The engine answered, whatever it said.
+    pub(crate) fn answered(mut self, workflow: u64) {
+        let trial = std::mem::take(&mut self.trial);
+        self.gate.breaker.borrow_mut().answered(self.gate.now(), workflow);
+        if trial {
+            self.gate.opened.notify_waiters();
+        }
+    }
+
+    /// The call failed for a transient reason.
+    pub(crate) fn failed(mut self, workflow: u64, domain: DomainRef) {
+        self.trial = false;
+        let opened = self.gate.breaker.borrow_mut().failed(self.gate.now(), workflow);
+        if opened {
+            *self.gate.failing_domain.borrow_mut() = Some(domain);
+            self.gate.trouble.notify_one();
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.trial {
+            self.gate.trial_taken.set(false);
+            self.gate.opened.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The settings of a worker in the form the core uses them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{breaker, retry};
+use crate::config::{DeadLetters, Settings};
+use crate::wire::Limits;
+
+/// What one worker is told at its start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Number of this worker, from 0.
+    pub worker: usize,
+    /// Limits of each reply topic, in the order of `topics.replies`.
+    pub limits: Vec<Limits>,
+    /// Names of the reply topics, in the same order.
+    pub reply_topics: Vec<String>,
+    /// Topic of the outcomes.
+    pub outcome_topic: Arc<str>,
+    /// Topic of the dead letters.
+    pub dead_letter_topic: Arc<str>,
+    /// Which optional outcomes become dead letters too.
+    pub dead_letters: DeadLetters,
+    /// Allow-list of domain names; empty allows all.
+    pub domains: Vec<String>,
+    /// Id of the Kafka cluster, part of every call's identity.
+    pub cluster_id: Arc<str>,
+    /// Keys the token fingerprints in dead letters.
+    pub token_print_key: String,
+    /// Seed of jitter and probe ids.
+    pub seed: u64,
+    /// In-place retry.
+    pub retry: retry::Policy,
+    /// When the breaker opens.
+    pub breaker: breaker::Policy,
+    /// Pause between probes.
+    pub probe_interval: Duration,
+    /// Records in calls.
+    pub max_in_flight: usize,
+    /// Bytes in hand.
+    pub max_in_flight_bytes: usize,
+    /// Records whose outcome is being written.
+    pub max_recording: usize,
+    /// Records a partition may run ahead of its oldest unsettled one.
+    pub max_gap: usize,
+    /// Records of one activity that may wait behind the one being worked on.
+    pub max_lane_depth: usize,
+    /// How long work in hand may take to finish at a stop.
+    pub drain_timeout: Duration,
+    /// The same when partitions are revoked.
+    pub revoke_timeout: Duration,
+    /// How often offsets are handed to the consumer.
+    pub offset_interval: Duration,
+}
+
+impl Options {
+    /// The options of worker number `worker`. `cluster_id` is Kafka's; `seed` makes jitter replayable.
+    #[must_use]
+    pub fn new(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
+        let Settings { topics, bridge, cadence, retry, breaker, .. } = settings;
+        let limits = |topic: &String| Limits {
+            max_payload_bytes: bridge.max_payload_bytes,
+            require_json: topics.require_json.contains(topic),
+            allow_fail_by_id_without_attempt: cadence.allow_fail_by_id_without_attempt,
+            ..Limits::default()
+        };
+        Self {
+            worker,
+            limits: topics.replies.iter().map(limits).collect(),
+            reply_topics: topics.replies.clone(),
+            outcome_topic: topics.outcomes.as_str().into(),
+            dead_letter_topic: topics.dead_letters.as_str().into(),
+            dead_letters: settings.dead_letters.clone(),
+            domains: cadence.domains.clone(),
+            cluster_id,
+            // Equal on all replicas, so that their logs and dead letters can be matched.
+            token_print_key: format!("handback/token-print/{}", settings.kafka.group_id),
+            seed,
+            retry: retry::Policy {
+                max_attempts: retry.max_attempts,
+                initial: retry.initial,
+                multiplier: retry.multiplier,
+                max: retry.max,
+                jitter: retry.jitter,
+                busy_extra: retry.busy_extra,
+                spent: retry.spent,
+            },
+            breaker: breaker::Policy {
+                window: breaker.window,
+                min_workflows: breaker.min_workflows,
+                failure_share: breaker.failure_share,
+            },
+            probe_interval: breaker.probe_interval,
+            max_in_flight: bridge.max_in_flight,
+            max_in_flight_bytes: bridge.max_in_flight_bytes,
+            max_recording: bridge.max_recording,
+            max_gap: bridge.max_gap,
+            max_lane_depth: bridge.max_lane_depth,
+            drain_timeout: bridge.drain_timeout,
+            revoke_timeout: bridge.revoke_timeout,
+            offset_interval: bridge.offset_interval,
+        }
+    }
+}

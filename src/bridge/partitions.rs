@@ -1,0 +1,110 @@
+//! The partitions that are ours at the moment, each with its offsets, its backlog and the token that ends its work.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio_util::sync::CancellationToken;
+
+use super::offsets::Offsets;
+use super::seams::{Epoch, PartitionId, Received};
+
+/// One partition for as long as one assignment lasts.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) epoch: Epoch,
+    pub(crate) offsets: Offsets,
+    /// Cancelled when the partition leaves: what waits stops waiting, calls in flight are let finish.
+    pub(crate) life: CancellationToken,
+    /// Delivered records that may not start yet, because the partition is too far ahead or a lane is full.
+    pub(crate) held: VecDeque<Received>,
+    /// Whether records are held and the consumer was told to pause.
+    pub(crate) blocked: bool,
+    /// Records started and not finished.
+    pub(crate) started: usize,
+    /// Revoked: nothing may start.
+    pub(crate) draining: bool,
+}
+
+/// All partitions of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Partitions(HashMap<PartitionId, Partition>);
+
+impl Partitions {
+    /// Takes partitions in.
+    pub(crate) fn assign(&mut self, assigned: Vec<(PartitionId, Epoch)>) {
+        for (id, epoch) in assigned {
+            let fresh = Partition {
+                epoch,
+                offsets: Offsets::new(),
+                life: CancellationToken::new(),
+                held: VecDeque::new(),
+                blocked: false,
+                started: 0,
+                draining: false,
+            };
+            if let Some(old) = self.0.insert(id, fresh) {
+                old.life.cancel();
+            }
+        }
+    }
+
+    /// The partition, if this epoch of it is ours and it is not leaving.
+    pub(crate) fn open(&mut self, id: PartitionId, epoch: Epoch) -> Option<&mut Partition> {
+        self.current(id, epoch).filter(|p| !p.draining)
+    }
+
+    /// The partition, if this epoch of it is ours, leaving or not.
+    pub(crate) fn current(&mut self, id: PartitionId, epoch: Epoch) -> Option<&mut Partition> {
+        self.0.get_mut(&id).filter(|p| p.epoch == epoch)
+    }
+
+    /// Lets nothing more start for these, and ends their waits.
+    pub(crate) fn drain(&mut self, leaving: &[(PartitionId, Epoch)]) {
+        for (id, epoch) in leaving {
+            if let Some(partition) = self.current(*id, *epoch) {
+                partition.draining = true;
+                partition.held.clear();
+                partition.life.cancel();
+            }
+        }
+    }
+
+    /// Whether nothing of these is in hand any more.
+    pub(crate) fn drained(&mut self, leaving: &[(PartitionId, Epoch)]) -> bool {
+        leaving.iter().all(|(id, epoch)| self.current(*id, *epoch).is_none_or(|p| p.started == 0))
+    }
+
+    /// Gives these up and answers what may be stored for each.
+    pub(crate) fn remove(&mut self, leaving: &[(PartitionId, Epoch)]) -> Vec<(PartitionId, i64)> {
+        let mut prefixes = Vec::with_capacity(leaving.len());
+        for (id, epoch) in leaving {
+            if self.current(*id, *epoch).is_none() {
+                continue;
+            }
+            if let Some(partition) = self.0.remove(id) {
+                partition.life.cancel();
+                prefixes.extend(partition.offsets.committable().map(|next| (*id, next)));
+            }
+        }
+        prefixes
+    }
+
+    /// What may be stored and was not handed out yet.
+    pub(crate) fn take_committable(&mut self) -> Vec<(PartitionId, i64)> {
+        self.0.iter_mut().filter_map(|(id, p)| p.offsets.take_committable().map(|next| (*id, next))).collect()
+    }
+
+    /// All partitions, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PartitionId, &Partition)> {
+        self.0.iter().map(|(id, p)| (*id, p))
+    }
+
+    /// All partitions with the epoch each is in.
+    pub(crate) fn ids(&self) -> Vec<(PartitionId, Epoch)> {
+        self.0.iter().map(|(id, p)| (*id, p.epoch)).collect()
+    }
+
+    /// Partitions that hold records back.
+    pub(crate) fn blocked(&self) -> Vec<(PartitionId, Epoch)> {
+        self.0.iter().filter(|(_, p)| p.blocked && !p.draining).map(|(id, p)| (*id, p.epoch)).collect()
+    }
+}

@@ -1,0 +1,281 @@
+//! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file.
+
+use std::rc::Rc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::core::Core;
+use super::gate::Pass;
+use super::retry::{Next, Schedule};
+use super::seams::{Call, CallError, DomainRef, Engine, Epoch, Log, PartitionId, Received, Verdict};
+use super::windows::{Room, Slot};
+use crate::wire::{Action, ActivityRef, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
+
+/// A record that was read and decoded, on its way to its outcome.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) received: Received,
+    pub(crate) reply: Result<Reply, Box<Refusal>>,
+    /// When the worker took it up, in milliseconds since the epoch.
+    pub(crate) received_at_ms: i64,
+    /// Ends when the record's partition is taken away: waits end, calls in flight do not.
+    pub(crate) life: CancellationToken,
+    /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
+    pub(crate) overtaken: bool,
+    /// Held for the bytes it accounts for.
+    pub(crate) _room: Room,
+}
+
+impl Work {
+    /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
+    pub(crate) fn lane(&self) -> Option<u64> {
+        self.reply.as_ref().ok().map(|reply| reply.target.lane())
+    }
+
+    /// Whether it belongs to one of these assignments.
+    pub(crate) fn is_of(&self, assignments: &[(PartitionId, Epoch)]) -> bool {
+        assignments.contains(&(self.received.partition, self.received.epoch))
+    }
+
+    /// Whether it is a heartbeat.
+    pub(crate) fn is_heartbeat(&self) -> bool {
+        self.reply.as_ref().is_ok_and(|reply| reply.answer.action() == Action::Heartbeat)
+    }
+}
+
+/// How a record's story ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its outcome is durable (or it needs none): the offset may pass.
+    Settled,
+    /// The partition was taken away first: the new owner gets the record again.
+    Abandoned,
+}
+
+/// What is to be recorded.
+#[derive(Debug)]
+pub(crate) struct Conclusion {
+    pub(crate) outcome: OutcomeKind,
+    /// Stable short code, for what is not applied.
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) detail: Option<String>,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) cancel_requested: bool,
+    pub(crate) attempts: u32,
+    pub(crate) engine_status: Option<&'static str>,
+    pub(crate) activity: Option<ActivityRef>,
+}
+
+impl Conclusion {
+    pub(crate) fn rejected(code: RefusalCode, detail: String, activity: Option<ActivityRef>) -> Self {
+        Self {
+            outcome: OutcomeKind::Rejected,
+            reason: Some(code.as_str()),
+            detail: Some(detail),
+            evidence: None,
+            cancel_requested: false,
+            attempts: 0,
+            engine_status: None,
+            activity,
+        }
+    }
+}
+
+/// What asking the engine led to.
+enum Asked {
+    Concluded(Conclusion),
+    /// A heartbeat without news: nothing to record.
+    Silent,
+    /// The partition was taken away.
+    Abandoned,
+}
+
+/// Takes one record to its end. The order of writes is the promise: dead letter, outcome, and only then, by returning
+/// [`Fate::Settled`], the offset.
+pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mut slot: Slot) -> Fate {
+    let asked = match &work.reply {
+        Err(refusal) => Asked::Concluded(refused(refusal)),
+        Ok(_) if work.overtaken => Asked::Silent,
+        Ok(reply) => match forbidden(core, work, reply).await {
+            Ok(Some(conclusion)) => Asked::Concluded(conclusion),
+            Ok(None) => ask(core, work, reply, &mut slot).await,
+            Err(Gone) => Asked::Abandoned,
+        },
+    };
+    let conclusion = match asked {
+        Asked::Concluded(conclusion) => conclusion,
+        Asked::Silent => return Fate::Settled,
+        Asked::Abandoned => return Fate::Abandoned,
+    };
+    slot.start_recording().await;
+    record(core, work, conclusion).await
+}
+
+/// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
+pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: Conclusion) -> Fate {
+    if core.dead_letters(work, &conclusion) {
+        let letter = core.dead_letter(work, &conclusion);
+        if core.write(work, &letter).await.is_err() {
+            return Fate::Abandoned;
+        }
+        core.metrics.dead_letter();
+    }
+    let kind = conclusion.outcome;
+    let outcome = core.outcome(work, conclusion).await;
+    if core.write(work, &outcome).await.is_err() {
+        return Fate::Abandoned;
+    }
+    core.metrics.outcome(kind);
+    Fate::Settled
+}
+
+/// The partition was taken away while the record waited.
+pub(crate) struct Gone;
+
+fn refused(refusal: &Refusal) -> Conclusion {
+    Conclusion::rejected(refusal.code, refusal.detail.clone(), refusal.activity.clone())
+}
+
+/// What this installation does not let through, although the reply itself is well-formed.
+async fn forbidden<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    work: &Work,
+    reply: &Reply,
+) -> Result<Option<Conclusion>, Gone> {
+    let activity = || Some(reply.target.activity());
+    if let Target::ById(id) = &reply.target
+        && id.attempt.is_some()
+    {
+        let detail = "`activity.attempt`: answering by id with an attempt is not supported yet; send the task token, or leave the attempt out";
+        return Ok(Some(Conclusion::rejected(RefusalCode::AttemptByIdUnsupported, detail.to_owned(), activity())));
+    }
+    let Some(domain) = core.unlisted_domain(work, reply).await? else { return Ok(None) };
+    let detail = format!("domain {domain} is not in cadence.domains");
+    Ok(Some(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail, activity())))
+}
+
+/// Calls the engine until it decides about this record, waiting as long as the engine is unwell.
+async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Asked {
+    let mut schedule = Schedule::new(core.options.retry, core.began());
+    let identity = core.identity(&work.received.record.origin, reply);
+    let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
+    loop {
+        let Some(pass) = work.life.run_until_cancelled(core.permit()).await else { return Asked::Abandoned };
+        if work.life.is_cancelled() {
+            return Asked::Abandoned;
+        }
+        let error = match core.engine.call(call).await {
+            Ok(accepted) => {
+                pass.answered(reply.target.workflow_hash());
+                return applied(core, reply, accepted.cancel_requested, schedule.attempts() + 1);
+            }
+            Err(error) => error,
+        };
+        let delay = match decide(core, &reply.target, pass, &error, &mut schedule) {
+            Decision::Final => return final_answer(reply, error, schedule.attempts() + 1),
+            Decision::Wait(delay) => delay,
+        };
+        core.note_wait(work, &error, delay, schedule.attempts());
+        slot.park();
+        if work.life.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+            return Asked::Abandoned;
+        }
+        slot.unpark().await;
+    }
+}
+
+enum Decision {
+    Final,
+    Wait(std::time::Duration),
+}
+
+/// What an engine's refusal means for this record and for the gate.
+fn decide<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    target: &Target,
+    pass: Pass<'_>,
+    error: &CallError,
+    schedule: &mut Schedule,
+) -> Decision {
+    let workflow = target.workflow_hash();
+    match error.verdict {
+        Verdict::NotFound | Verdict::Refused(_) => {
+            pass.answered(workflow);
+            Decision::Final
+        }
+        Verdict::Transient { busy } => {
+            pass.failed(workflow, domain(target));
+            match schedule.failed(busy, core.random()) {
+                // Nothing is exhausted: without a place to go a spent record waits here, in the breaker's care.
+                Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
+            }
+        }
+        // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
+        Verdict::DomainNotActive => {
+            drop(pass);
+            Decision::Wait(core.options.retry.spent)
+        }
+        Verdict::UnknownDomain => {
+            drop(pass);
+            core.unknown_domain(&domain(target), &error.message);
+            Decision::Wait(core.options.retry.spent)
+        }
+        Verdict::Wiring => {
+            drop(pass);
+            core.gate.suspect(format!("{} {}", error.status, error.message));
+            match schedule.failed(false, core.random()) {
+                Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
+            }
+        }
+    }
+}
+
+fn applied<E: Engine, L: Log>(core: &Core<E, L>, reply: &Reply, cancel_requested: bool, attempts: u32) -> Asked {
+    core.known_domain(|| domain(&reply.target));
+    if reply.answer.action() == Action::Heartbeat && !(cancel_requested && core.is_news(reply.target.lane())) {
+        return Asked::Silent;
+    }
+    Asked::Concluded(Conclusion {
+        outcome: OutcomeKind::Applied,
+        reason: None,
+        detail: None,
+        evidence: Some(Evidence::Engine),
+        cancel_requested,
+        attempts,
+        engine_status: None,
+        activity: Some(reply.target.activity()),
+    })
+}
+
+fn final_answer(reply: &Reply, error: CallError, attempts: u32) -> Asked {
+    let (outcome, reason) = match error.verdict {
+        Verdict::Refused(code) => (OutcomeKind::Rejected, code.as_str()),
+        _ => (OutcomeKind::NotFound, OutcomeKind::NotFound.as_str()),
+    };
+    Asked::Concluded(Conclusion {
+        outcome,
+        reason: Some(reason),
+        detail: Some(format!("{}: {}", error.status, error.message)),
+        evidence: None,
+        cancel_requested: false,
+        attempts,
+        engine_status: Some(error.status),
+        activity: Some(reply.target.activity()),
+    })
+}
+
+/// The domain of a target, for probes and reports.
+pub(crate) fn domain(target: &Target) -> DomainRef {
+    match target {
+        Target::Token(token) => DomainRef::Id(token.claims().domain_id.as_str().into()),
+        Target::ById(id) => DomainRef::Name(id.domain.as_str().into()),
+    }
+}
+
+/// A record whose handling panicked: dead letter `internal_error`, so that one record cannot hurt the others.
+pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Rc<Work>) -> Fate {
+    tracing::error!(record = %work.received.record.origin, "handling this record panicked: it becomes a dead letter");
+    let activity = work.reply.as_ref().ok().map(|reply| reply.target.activity());
+    let detail = "handling this record failed in an unforeseen way; please report it with the process log".to_owned();
+    record(core, work, Conclusion::rejected(RefusalCode::InternalError, detail, activity)).await
+}

@@ -1,0 +1,89 @@
+//! The watcher of the gate: probes what keeps it shut, and reopens it or tells that the wiring is broken for good.
+
+use super::core::Core;
+use super::gate::Trouble;
+use super::seams::{DomainRef, Engine, Log, Wiring};
+
+/// Probes in a row that must find the wiring broken: one odd answer of a load balancer must not stop the process.
+const CONFIRMATIONS: usize = 3;
+
+/// Key under which an unwell engine is a reason to be unready.
+const ENGINE: &str = "engine";
+
+/// Watches for ever; ends only with the text of a confirmed wiring fault.
+pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
+    let mut broken = 0;
+    loop {
+        match core.gate.trouble() {
+            None => {
+                core.gate.troubled().await;
+                continue;
+            }
+            Some(Trouble::Wiring(text)) => {
+                core.raise(ENGINE, format!("the engine gave an answer that no Cadence frontend of ours gives: {text}"));
+                broken = look_at_wiring(core, broken).await;
+                if broken >= CONFIRMATIONS {
+                    return text;
+                }
+                if broken == 0 && core.gate.trouble().is_none() {
+                    core.clear(ENGINE);
+                    continue;
+                }
+            }
+            Some(Trouble::Unwell(domain)) => {
+                probe(core, domain).await;
+                if core.gate.trouble().is_none() {
+                    continue;
+                }
+            }
+        }
+        tokio::time::sleep(core.options.probe_interval).await;
+    }
+}
+
+/// One look at the wiring: how many in a row found it broken.
+async fn look_at_wiring<E: Engine, L: Log>(core: &Core<E, L>, broken: usize) -> usize {
+    match core.engine.probe_wiring().await {
+        Wiring::Sound => {
+            tracing::warn!("the wiring is sound after all; going on");
+            core.gate.trust();
+            0
+        }
+        Wiring::Broken(text) => {
+            tracing::error!(answer = %text, confirmed = broken + 1, of = CONFIRMATIONS, "the wiring is broken");
+            broken + 1
+        }
+        // Nobody there says nothing about the wiring: keep waiting, count nothing.
+        Wiring::Unreachable(text) => {
+            core.raise(ENGINE, format!("the engine cannot be reached: {text}; replies wait"));
+            broken
+        }
+    }
+}
+
+/// One probe of an unwell engine.
+async fn probe<E: Engine, L: Log>(core: &Core<E, L>, domain: Option<DomainRef>) {
+    let answer = match &domain {
+        Some(domain) => core.engine.probe_history(domain, core.nonce()).await,
+        None => match core.engine.probe_wiring().await {
+            Wiring::Sound => Ok(()),
+            Wiring::Broken(text) => {
+                core.gate.suspect(text.clone());
+                Err(text)
+            }
+            Wiring::Unreachable(text) => Err(text),
+        },
+    };
+    match answer {
+        Ok(()) => {
+            tracing::info!("the engine answers again; one reply goes first");
+            core.gate.probe_answered();
+            core.clear(ENGINE);
+        }
+        Err(text) => {
+            let reason = format!("the engine is unwell ({text}): replies wait, none loses an attempt");
+            tracing::warn!("{reason}");
+            core.raise(ENGINE, reason);
+        }
+    }
+}

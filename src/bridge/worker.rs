@@ -1,0 +1,452 @@
+//! One worker: takes records from the consumer, starts their stories, and moves offsets when they end.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Core, Shared};
+use super::lanes::Lanes;
+use super::options::Options;
+use super::partitions::Partitions;
+use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Received, Wiring};
+use super::settle::{Fate, Work, settle, settle_panicked};
+use super::watch::watch;
+use super::windows::{Slot, Windows};
+use crate::admin::BreakerGauge;
+use crate::wire;
+
+/// What the consumer sends.
+#[derive(Debug)]
+pub struct Intake {
+    /// Assignments, revokes, faults. Read first.
+    pub control: UnboundedReceiver<Control>,
+    /// Records in batches.
+    pub records: Receiver<Vec<Received>>,
+}
+
+/// Why a worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Asked to stop, and everything in hand was finished.
+    Drained,
+    /// Asked to stop, and this many records were still in hand at the deadline. They come again.
+    DrainMissed(usize),
+    /// What answers is not a Cadence frontend that accepts us.
+    Wiring(String),
+    /// The Kafka client cannot go on.
+    Fatal(String),
+}
+
+/// Partitions on their way out.
+struct Leaving {
+    partitions: Vec<(PartitionId, Epoch)>,
+    prefixes: SyncSender<Vec<(PartitionId, i64)>>,
+    deadline: Instant,
+}
+
+/// How long the consumer may take to leave its group after the revoke is done: a healthy close takes 0.1 s.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+struct Worker<E, L> {
+    core: Rc<Core<E, L>>,
+    windows: Rc<Windows>,
+    partitions: Partitions,
+    lanes: Lanes<Work>,
+    /// Records whose turn in their lane has come and that wait for a place.
+    ready: VecDeque<Work>,
+    /// Records delivered and not looked at yet.
+    backlog: VecDeque<Received>,
+    running: FuturesUnordered<LocalBoxFuture<'static, (Rc<Work>, Fate)>>,
+    leaving: Option<Leaving>,
+    /// Whether the consumer was told to pause because of the gate.
+    paused: bool,
+}
+
+/// Runs a worker until `stop` is cancelled or it cannot go on.
+pub async fn run<E: Engine + 'static, L: Log + 'static>(
+    engine: E,
+    log: L,
+    options: Options,
+    shared: Shared,
+    mut intake: Intake,
+    stop: CancellationToken,
+) -> Ending {
+    let core = Rc::new(Core::new(engine, log, options, shared));
+    let mut worker = Worker::new(Rc::clone(&core));
+    let ending = match check_wiring(&core).await {
+        Some(broken) => Ending::Wiring(broken),
+        None => worker.work(&mut intake, &stop).await,
+    };
+    worker.close(&mut intake, ending).await
+}
+
+/// At the start a wiring fault is an ending at once; an engine that cannot be reached is waited for.
+async fn check_wiring<E: Engine, L: Log>(core: &Core<E, L>) -> Option<String> {
+    match core.engine.probe_wiring().await {
+        Wiring::Sound => None,
+        Wiring::Broken(text) => Some(text),
+        Wiring::Unreachable(_) => {
+            core.gate.shut();
+            None
+        }
+    }
+}
+
+impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
+    fn new(core: Rc<Core<E, L>>) -> Self {
+        let options = &core.options;
+        Self {
+            windows: Windows::new(options.max_in_flight, options.max_recording, options.max_in_flight_bytes),
+            partitions: Partitions::default(),
+            lanes: Lanes::new(options.max_lane_depth),
+            ready: VecDeque::new(),
+            backlog: VecDeque::new(),
+            running: FuturesUnordered::new(),
+            leaving: None,
+            paused: false,
+            core,
+        }
+    }
+
+    /// The loop. One task sees all events, so that no state is shared.
+    async fn work(&mut self, intake: &mut Intake, stop: &CancellationToken) -> Ending {
+        let core = Rc::clone(&self.core);
+        let windows = Rc::clone(&self.windows);
+        let mut watcher = pin!(watch(&core));
+        let mut dead = pin!(core.dead());
+        let mut stopped = pin!(stop.cancelled());
+        let mut tick = tokio::time::interval(core.options.offset_interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut drain_until = None;
+        loop {
+            self.pump();
+            if drain_until.is_some() && self.running.is_empty() {
+                return Ending::Drained;
+            }
+            let leave_by = self.leave_by();
+            let hungry =
+                self.backlog.is_empty() && self.ready.is_empty() && drain_until.is_none() && core.gate.admits();
+            tokio::select! {
+                biased;
+                control = intake.control.recv() => match control {
+                    Some(Control::Fatal(text)) => return Ending::Fatal(text),
+                    Some(control) => self.control(control),
+                    None => return Ending::Fatal("the consumer thread ended unexpectedly".to_owned()),
+                },
+                () = &mut stopped, if drain_until.is_none() => {
+                    self.start_draining();
+                    drain_until = Some(Instant::now() + core.options.drain_timeout);
+                }
+                () = until(drain_until) => {
+                    return Ending::DrainMissed(self.running.len());
+                }
+                text = &mut dead => return Ending::Fatal(text),
+                text = &mut watcher => return Ending::Wiring(text),
+                Some((work, fate)) = self.running.next() => self.finish(&work, fate),
+                () = until(leave_by) => self.let_go(true),
+                _ = tick.tick() => self.tick(),
+                () = windows.freed() => {}
+                batch = intake.records.recv(), if hungry => match batch {
+                    Some(batch) => self.backlog.extend(batch),
+                    None => return Ending::Fatal("the consumer thread ended unexpectedly".to_owned()),
+                },
+            }
+        }
+    }
+
+    /// Starts whatever may start.
+    fn pump(&mut self) {
+        loop {
+            while let Some(work) = self.ready.pop_front() {
+                let Some(slot) = self.windows.try_slot() else {
+                    self.ready.push_front(work);
+                    return;
+                };
+                self.start(work, slot);
+            }
+            if !self.core.gate.admits() {
+                return;
+            }
+            let Some(received) = self.backlog.pop_front() else { return };
+            let (id, epoch) = (received.partition, received.epoch);
+            match self.take_up(received) {
+                TakenUp::Yes => {}
+                TakenUp::NoRoom(back) => {
+                    self.backlog.push_front(back);
+                    return;
+                }
+                TakenUp::Blocked(back) => self.block(id, epoch, back),
+            }
+        }
+    }
+
+    /// Takes up one delivered record: decodes it and puts it into its lane.
+    fn take_up(&mut self, received: Received) -> TakenUp {
+        let (id, epoch) = (received.partition, received.epoch);
+        // Read under an assignment that has ended: the new owner has it.
+        let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
+        if partition.offsets.gap() >= self.core.options.max_gap {
+            return TakenUp::Blocked(received);
+        }
+        let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
+        let reply = wire::decode(&received.record, &self.core.options.limits[usize::from(id.topic)]);
+        let lane = reply.as_ref().ok().map(|reply| reply.target.lane());
+        if lane.is_some_and(|lane| self.lanes.is_full(lane)) {
+            return TakenUp::Blocked(received);
+        }
+        let origin = &received.record.origin;
+        if !partition.offsets.deliver(origin.offset, origin.timestamp_ms) {
+            return TakenUp::Yes;
+        }
+        let received_at_ms = self.core.now_ms();
+        let life = partition.life.clone();
+        let work = Work { received, reply, received_at_ms, life, overtaken: false, _room: room };
+        self.ready.extend(match lane {
+            Some(lane) => self.lanes.enter(lane, work),
+            None => Some(work),
+        });
+        TakenUp::Yes
+    }
+
+    /// Holds a record back and pauses its partition: it is too far ahead, or the record's lane is full.
+    fn block(&mut self, id: PartitionId, epoch: Epoch, received: Received) {
+        let Some(partition) = self.partitions.open(id, epoch) else { return };
+        partition.held.push_back(received);
+        if !std::mem::replace(&mut partition.blocked, true) && !self.paused {
+            self.core.log.command(Command::Pause(vec![id]));
+        }
+    }
+
+    /// Tries the records that are held back again, oldest first, and reads on where none is left.
+    fn retry_held(&mut self) {
+        for (id, epoch) in self.partitions.blocked() {
+            loop {
+                let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
+                let back = match next.map(|received| self.take_up(received)) {
+                    Some(TakenUp::Yes) => continue,
+                    Some(TakenUp::NoRoom(back) | TakenUp::Blocked(back)) => Some(back),
+                    None => None,
+                };
+                let Some(partition) = self.partitions.open(id, epoch) else { break };
+                partition.blocked = back.is_some();
+                if let Some(back) = back {
+                    partition.held.push_front(back);
+                }
+                if !partition.blocked && !self.paused {
+                    self.core.log.command(Command::Resume(vec![id]));
+                }
+                break;
+            }
+        }
+    }
+
+    fn start(&mut self, mut work: Work, slot: Slot) {
+        let Received { partition, epoch, .. } = work.received;
+        if let Some(partition) = self.partitions.current(partition, epoch) {
+            partition.started += 1;
+        }
+        if let Some(lane) = work.lane().filter(|_| work.is_heartbeat()) {
+            work.overtaken = self.lanes.waiting(lane).any(Work::is_heartbeat);
+        }
+        self.running.push(story(Rc::clone(&self.core), Rc::new(work), slot).boxed_local());
+    }
+
+    /// A story has ended: the offset moves, and the next of its lane may start.
+    fn finish(&mut self, work: &Work, fate: Fate) {
+        match self.partitions.current(work.received.partition, work.received.epoch) {
+            Some(partition) => {
+                partition.started -= 1;
+                if fate == Fate::Settled {
+                    partition.offsets.settle(work.received.record.origin.offset);
+                }
+            }
+            // The partition left while this was in hand; its new owner gets the record again.
+            None => self.core.metrics.late_finish(),
+        }
+        self.leave_lane(work);
+        self.let_go(false);
+    }
+
+    fn leave_lane(&mut self, work: &Work) {
+        if let Some(lane) = work.lane() {
+            self.ready.extend(self.lanes.leave(lane));
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Assigned(assigned) => {
+                let ids = assigned.iter().map(|(id, _)| *id).collect();
+                self.partitions.assign(assigned);
+                if self.paused {
+                    self.core.log.command(Command::Pause(ids));
+                }
+            }
+            Control::Revoked(partitions, prefixes) => {
+                self.drain(&partitions);
+                // A little before the consumer stops waiting, so that what is contiguous by then is still stored.
+                let deadline = Instant::now() + self.core.options.revoke_timeout.mul_f64(0.8);
+                self.leaving = Some(Leaving { partitions, prefixes, deadline });
+                self.let_go(false);
+            }
+            Control::Lost(partitions) => {
+                self.drain(&partitions);
+                self.forget(&partitions);
+            }
+            Control::Fatal(text) => self.core.die(text),
+        }
+    }
+
+    /// Lets nothing more start for these partitions. What waits stops waiting; calls in flight are let finish.
+    fn drain(&mut self, leaving: &[(PartitionId, Epoch)]) {
+        self.partitions.drain(leaving);
+        self.lanes.remove(|work| work.is_of(leaving));
+        for work in std::mem::take(&mut self.ready) {
+            if work.is_of(leaving) {
+                self.leave_lane(&work);
+            } else {
+                self.ready.push_back(work);
+            }
+        }
+    }
+
+    /// Answers a revoke once nothing of the leaving partitions is in hand, or at its deadline.
+    fn let_go(&mut self, at_deadline: bool) {
+        let drained = |leaving: &mut Leaving| at_deadline || self.partitions.drained(&leaving.partitions);
+        let Some(leaving) = self.leaving.take_if(drained) else { return };
+        let prefixes = self.forget(&leaving.partitions);
+        if leaving.prefixes.send(prefixes).is_err() {
+            tracing::warn!("the consumer stopped waiting for revoked partitions; what was in hand comes again");
+        }
+    }
+
+    fn forget(&mut self, partitions: &[(PartitionId, Epoch)]) -> Vec<(PartitionId, i64)> {
+        for (id, _) in partitions {
+            self.core.metrics.forget_partition(&self.core.options.reply_topics[usize::from(id.topic)], id.partition);
+        }
+        self.partitions.remove(partitions)
+    }
+
+    fn leave_by(&self) -> Option<Instant> {
+        self.leaving.as_ref().map(|leaving| leaving.deadline)
+    }
+
+    /// What is done at times rather than per record.
+    fn tick(&mut self) {
+        let committable = self.partitions.take_committable();
+        if !committable.is_empty() {
+            self.core.log.command(Command::Store(committable));
+        }
+        self.retry_held();
+        self.pause_for_gate();
+        self.report();
+    }
+
+    /// While the gate is shut nothing is read: what is prefetched would only grow old here.
+    fn pause_for_gate(&mut self) {
+        let pause = !self.core.gate.admits();
+        if pause == std::mem::replace(&mut self.paused, pause) {
+            return;
+        }
+        let readable = self.partitions.iter().filter(|(_, p)| !p.blocked).map(|(id, _)| id).collect();
+        self.core.log.command(if pause { Command::Pause(readable) } else { Command::Resume(readable) });
+    }
+
+    fn report(&self) {
+        let Core { options, metrics, gate, .. } = &*self.core;
+        let (records, bytes) = self.windows.in_hand();
+        metrics.in_flight(options.worker, records, bytes);
+        metrics.breaker(
+            options.worker,
+            match gate.breaker() {
+                super::breaker::State::Closed => BreakerGauge::Closed,
+                super::breaker::State::Open => BreakerGauge::Open,
+                super::breaker::State::Trial => BreakerGauge::Probing,
+            },
+        );
+        let now = self.core.now_ms();
+        for (id, partition) in self.partitions.iter() {
+            let oldest = partition.offsets.oldest_timestamp_ms();
+            let age = oldest.map_or(0.0, |ms| (now - ms).max(0) as f64 / 1000.0);
+            metrics.oldest_unsettled(&options.reply_topics[usize::from(id.topic)], id.partition, age);
+        }
+    }
+
+    /// Stops intake: what has not started comes again at the next owner.
+    fn start_draining(&mut self) {
+        self.backlog.clear();
+        let all = self.partitions.ids();
+        self.drain(&all);
+    }
+
+    /// Stores what is settled, has the consumer leave the group, and serves the revoke that this brings.
+    async fn close(&mut self, intake: &mut Intake, ending: Ending) -> Ending {
+        self.start_draining();
+        let committable = self.partitions.take_committable();
+        self.core.log.command(Command::Store(committable));
+        self.core.log.command(Command::Close);
+        let patience = Instant::now() + self.core.options.revoke_timeout + CLOSE_PATIENCE;
+        loop {
+            match tokio::time::timeout_at(patience, intake.control.recv()).await {
+                Ok(Some(Control::Revoked(partitions, prefixes))) => {
+                    let stored = self.forget(&partitions);
+                    if prefixes.send(stored).is_err() {
+                        tracing::debug!("the consumer did not wait for its last offsets");
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return ending,
+                Err(_) => {
+                    tracing::warn!(
+                        "the consumer did not leave its group in time; the group notices by its session timeout"
+                    );
+                    return ending;
+                }
+            }
+        }
+    }
+}
+
+/// Resolves at `deadline`, or never.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What became of a delivered record.
+enum TakenUp {
+    Yes,
+    /// Too many bytes in hand.
+    NoRoom(Received),
+    /// Its partition or its lane is as far ahead as it may be.
+    Blocked(Received),
+}
+
+/// One record's story, panics included.
+async fn story<E: Engine, L: Log>(core: Rc<Core<E, L>>, work: Rc<Work>, slot: Slot) -> (Rc<Work>, Fate) {
+    let settled = AssertUnwindSafe(settle(&core, &work, slot)).catch_unwind().await;
+    let fate = match settled {
+        Ok(fate) => fate,
+        Err(_) => match AssertUnwindSafe(settle_panicked(&core, &work)).catch_unwind().await {
+            Ok(fate) => fate,
+            Err(_) => {
+                core.die(format!("recording that {} could not be handled failed too", work.received.record.origin));
+                Fate::Abandoned
+            }
+        },
+    };
+    (work, fate)
+}

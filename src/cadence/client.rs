@@ -1,0 +1,236 @@
+//! The engine behind gRPC: the respond and heartbeat calls by token and by id, and the probes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+use super::api;
+use super::api::domain_api_client::DomainApiClient;
+use super::api::worker_api_client::WorkerApiClient;
+use super::requests;
+use super::status::{call_error, code_name};
+use super::transport::{ConnectError, Metadata, channels};
+use crate::admin::{EngineMethod, Metrics};
+use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Wiring};
+use crate::config::Cadence;
+use crate::wire::{ActivityId, Answer, Target};
+
+/// Domains remembered, found or not: tokens can name any UUID, and memory must not follow them.
+const MAX_DOMAINS: usize = 1024;
+
+/// A domain that could not be named is asked for again after this long: it may just have been registered.
+const UNNAMED_FOR: Duration = Duration::from_secs(2);
+
+/// Longest wait for a probe: the healthy answer takes milliseconds, and a wait of the call's own deadline would keep a
+/// recovered engine idle.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a healthy frontend answers to a completion with the token `{}`, before it looks at any workflow.
+const SOUND: &str = "DomainID is empty.";
+
+/// What was said of a domain's name, and when. Failures too: a frontend that denies the question (it is one of the few
+/// that are authorised) must not be asked it for every record.
+type Named = (Result<Option<Arc<str>>, CallError>, Instant);
+
+/// A client of one Cadence frontend, for one worker: it belongs to the runtime it was made in.
+#[derive(Debug)]
+pub struct Client {
+    channels: Vec<Channel>,
+    turn: Cell<usize>,
+    metadata: Metadata,
+    metrics: Arc<Metrics>,
+    domains: RefCell<HashMap<Arc<str>, Named>>,
+}
+
+impl Client {
+    /// Makes a client; connections are opened at the first call. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When a setting cannot be used: address, certificate files, header values.
+    pub fn connect(settings: &Cadence, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+        Ok(Self {
+            channels: channels(settings)?,
+            turn: Cell::new(0),
+            metadata: Metadata::new(settings)?,
+            metrics,
+            domains: RefCell::default(),
+        })
+    }
+
+    /// The id of the domain with this name, or `None` when the engine knows no such domain. Not cached.
+    ///
+    /// # Errors
+    /// When the engine did not say.
+    pub async fn domain_id(&self, name: &str) -> Result<Option<String>, CallError> {
+        let by = api::describe_domain_request::DescribeBy::Name(name.to_owned());
+        Ok(self.describe_domain(by).await?.map(|domain| domain.id))
+    }
+
+    async fn describe_domain(
+        &self,
+        by: api::describe_domain_request::DescribeBy,
+    ) -> Result<Option<api::Domain>, CallError> {
+        let request = self.metadata.request(api::DescribeDomainRequest { describe_by: Some(by) });
+        let mut domains = DomainApiClient::new(self.channel());
+        match self.counted(EngineMethod::DescribeDomain, domains.describe_domain(request)).await {
+            Ok(response) => Ok(response.domain),
+            Err(error) if error.status == code_name(Code::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        self.channels[turn % self.channels.len()].clone()
+    }
+
+    fn worker(&self) -> WorkerApiClient<Channel> {
+        WorkerApiClient::new(self.channel())
+    }
+
+    /// Awaits one call and counts it.
+    async fn counted<T>(
+        &self,
+        method: EngineMethod,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CallError> {
+        let began = Instant::now();
+        let answer = call.await;
+        let code = answer.as_ref().map_or_else(|status| status.code(), |_| Code::Ok);
+        self.metrics.engine_call(method, code_name(code), began.elapsed());
+        answer.map(Response::into_inner).map_err(|status| call_error(&status))
+    }
+
+    async fn by_token(&self, token: Bytes, answer: &Answer, identity: &str) -> Result<Accepted, CallError> {
+        let mut worker = self.worker();
+        match answer {
+            Answer::Complete { .. } => {
+                let request = self.metadata.request(requests::completed(token, answer, identity));
+                self.counted(EngineMethod::RespondCompleted, worker.respond_activity_task_completed(request)).await?;
+            }
+            Answer::Fail(failure) => {
+                let request = self.metadata.request(requests::failed(token, failure, identity));
+                self.counted(EngineMethod::RespondFailed, worker.respond_activity_task_failed(request)).await?;
+            }
+            Answer::Cancel { .. } => {
+                let request = self.metadata.request(requests::canceled(token, answer, identity));
+                self.counted(EngineMethod::RespondCanceled, worker.respond_activity_task_canceled(request)).await?;
+            }
+            Answer::Heartbeat { .. } => {
+                let request = self.metadata.request(requests::heartbeat(token, answer, identity));
+                let call = worker.record_activity_task_heartbeat(request);
+                let response = self.counted(EngineMethod::RecordHeartbeat, call).await?;
+                return Ok(Accepted { cancel_requested: response.cancel_requested });
+            }
+        }
+        Ok(Accepted::default())
+    }
+
+    async fn by_id(&self, id: &ActivityId, answer: &Answer, identity: &str) -> Result<Accepted, CallError> {
+        let mut worker = self.worker();
+        match answer {
+            Answer::Complete { .. } => {
+                let request = self.metadata.request(requests::completed_by_id(id, answer, identity));
+                let call = worker.respond_activity_task_completed_by_id(request);
+                self.counted(EngineMethod::RespondCompletedById, call).await?;
+            }
+            Answer::Fail(failure) => {
+                let request = self.metadata.request(requests::failed_by_id(id, failure, identity));
+                self.counted(EngineMethod::RespondFailedById, worker.respond_activity_task_failed_by_id(request))
+                    .await?;
+            }
+            Answer::Cancel { .. } => {
+                let request = self.metadata.request(requests::canceled_by_id(id, answer, identity));
+                let call = worker.respond_activity_task_canceled_by_id(request);
+                self.counted(EngineMethod::RespondCanceledById, call).await?;
+            }
+            Answer::Heartbeat { .. } => {
+                let request = self.metadata.request(requests::heartbeat_by_id(id, answer, identity));
+                let call = worker.record_activity_task_heartbeat_by_id(request);
+                let response = self.counted(EngineMethod::RecordHeartbeatById, call).await?;
+                return Ok(Accepted { cancel_requested: response.cancel_requested });
+            }
+        }
+        Ok(Accepted::default())
+    }
+}
+
+impl Engine for Client {
+    async fn call(&self, call: Call<'_>) -> Result<Accepted, CallError> {
+        match call.target {
+            Target::Token(token) => self.by_token(token.bytes().clone(), call.answer, call.identity).await,
+            Target::ById(id) => self.by_id(id, call.answer, call.identity).await,
+        }
+    }
+
+    async fn probe_wiring(&self) -> Wiring {
+        let request = api::RespondActivityTaskCompletedRequest {
+            task_token: Bytes::from_static(b"{}"),
+            result: None,
+            identity: "handback/probe".to_owned(),
+        };
+        let within = PROBE_TIMEOUT.min(self.metadata.timeout());
+        let request = self.metadata.request_within(request, within);
+        match self.worker().respond_activity_task_completed(request).await {
+            Err(status) if status.code() == Code::InvalidArgument && status.message() == SOUND => Wiring::Sound,
+            Err(status) if is_unreachable(status.code()) => Wiring::Unreachable(text(&status)),
+            Err(status) => Wiring::Broken(text(&status)),
+            Ok(_) => Wiring::Broken("it accepted a completion without any activity".to_owned()),
+        }
+    }
+
+    async fn probe_history(&self, domain: &DomainRef, nonce: u64) -> Result<(), String> {
+        let within = PROBE_TIMEOUT.min(self.metadata.timeout());
+        let mut worker = self.worker();
+        let answer = match domain {
+            DomainRef::Id(id) => {
+                let request = self.metadata.request_within(requests::probe(id, nonce), within);
+                worker.record_activity_task_heartbeat(request).await
+            }
+            DomainRef::Name(name) => {
+                let request = self.metadata.request_within(requests::probe_by_id(name, nonce), within);
+                let answer = worker.record_activity_task_heartbeat_by_id(request).await;
+                answer.map(|_| Response::new(api::RecordActivityTaskHeartbeatResponse::default()))
+            }
+        };
+        match answer {
+            Err(status) if status.code() != Code::NotFound => Err(text(&status)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
+        if let Some((said, asked)) = self.domains.borrow().get(id)
+            && (matches!(said, Ok(Some(_))) || asked.elapsed() < UNNAMED_FOR)
+        {
+            return said.clone();
+        }
+        let by = api::describe_domain_request::DescribeBy::Id(id.to_owned());
+        let said = self.describe_domain(by).await.map(|domain| domain.map(|domain| Arc::from(domain.name)));
+        let mut domains = self.domains.borrow_mut();
+        if domains.len() >= MAX_DOMAINS {
+            domains.clear();
+        }
+        domains.insert(id.into(), (said.clone(), Instant::now()));
+        said
+    }
+}
+
+fn is_unreachable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::ResourceExhausted
+    )
+}
+
+fn text(status: &Status) -> String {
+    format!("{} {}", code_name(status.code()), status.message())
+}
