@@ -1,0 +1,132 @@
+//! Looking at and creating topics through Kafka's admin requests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::client;
+use super::cluster::{Listener, Unreachable, explained};
+use crate::config::Kafka;
+
+/// A topic to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Replicas of each partition.
+    pub replication_factor: i32,
+    /// Topic settings by Kafka's names.
+    pub settings: BTreeMap<&'static str, String>,
+}
+
+/// What became of a topic that was to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is there now, or could be.
+    Created,
+    /// Somebody else has created it meanwhile; it was left alone.
+    Existed,
+    /// The brokers refuse it.
+    Refused(Unreachable),
+}
+
+/// Why an admin request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// The brokers do not know the request, as librdkafka's mock cluster does not.
+    #[error("the broker does not support this request")]
+    Unsupported,
+    /// The request failed.
+    #[error(transparent)]
+    Failed(#[from] Unreachable),
+}
+
+/// Settings of a topic by Kafka's names, the defaults of the brokers included.
+pub type TopicSettings = BTreeMap<String, String>;
+
+/// A client for admin requests.
+pub struct Admin {
+    client: AdminClient<Listener>,
+    options: AdminOptions,
+    timeout: Duration,
+}
+
+impl Admin {
+    /// Prepares for requests that take up to `kafka.metadata_timeout` each.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties.
+    pub fn new(kafka: &Kafka) -> Result<Self, Unreachable> {
+        let timeout = kafka.metadata_timeout;
+        let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let client =
+            client::admin(kafka).create_with_context(Listener::default()).map_err(|error| explained(None, &error))?;
+        Ok(Self { client, options, timeout })
+    }
+
+    /// The settings of each of `topics` that exists; of one that may not be looked at, why.
+    ///
+    /// # Errors
+    /// When the request as a whole has no answer.
+    pub async fn settings(
+        &self,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, Result<TopicSettings, Unreachable>>, AdminError> {
+        let asked: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let answers = self.client.describe_configs(&asked, &self.options).await.map_err(|error| failed(&error))?;
+        // In the order of the question; an answer that is an error does not name its topic.
+        let named = topics.iter().zip(answers).map(|(asked, answer)| match answer {
+            Ok(resource) => {
+                let name = match resource.specifier {
+                    OwnedResourceSpecifier::Topic(name) => name,
+                    _ => (*asked).to_owned(),
+                };
+                let entries = resource.entries.into_iter();
+                (name, Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()))
+            }
+            Err(code) => ((*asked).to_owned(), Err(explained(None, &KafkaError::AdminOp(code)))),
+        });
+        Ok(named.collect())
+    }
+
+    /// Creates `topics`, or with `validate_only` asks the brokers whether they would.
+    ///
+    /// # Errors
+    /// When the request as a whole has no answer.
+    pub async fn create(
+        &self,
+        topics: &[TopicSpec],
+        validate_only: bool,
+    ) -> Result<Vec<(String, Creation)>, AdminError> {
+        let new: Vec<_> = topics.iter().map(new_topic).collect();
+        let options = AdminOptions::new()
+            .request_timeout(Some(self.timeout))
+            .operation_timeout(Some(self.timeout))
+            .validate_only(validate_only);
+        let answers = self.client.create_topics(&new, &options).await.map_err(|error| failed(&error))?;
+        let told = answers.into_iter().map(|answer| match answer {
+            Ok(name) => (name, Creation::Created),
+            Err((name, Code::TopicAlreadyExists)) => (name, Creation::Existed),
+            Err((name, code)) => (name, Creation::Refused(explained(None, &KafkaError::AdminOp(code)))),
+        });
+        Ok(told.collect())
+    }
+}
+
+fn new_topic(spec: &TopicSpec) -> NewTopic<'_> {
+    let new = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(spec.replication_factor));
+    spec.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
+}
+
+fn failed(error: &KafkaError) -> AdminError {
+    match error {
+        KafkaError::AdminOp(Code::UnsupportedFeature) => AdminError::Unsupported,
+        error => AdminError::Failed(explained(None, error)),
+    }
+}
