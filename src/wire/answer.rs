@@ -6,6 +6,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::record::Size;
+
 /// Reasons that begin like this belong to Cadence: its clients give them a meaning, or panic on them.
 pub const RESERVED_REASON: &str = "cadenceInternal:";
 
@@ -55,7 +57,9 @@ impl fmt::Display for Action {
 }
 
 /// What became of an activity. `None` is "nothing", never empty bytes: the engine's clients cannot decode empty bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows sizes of payloads only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It has a result.
     Complete {
@@ -100,6 +104,17 @@ impl Answer {
     }
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete { result } => f.debug_tuple("Complete").field(&Size(result.as_ref())).finish(),
+            Self::Fail(failure) => failure.fmt(f),
+            Self::Cancel { details } => f.debug_tuple("Cancel").field(&Size(details.as_ref())).finish(),
+            Self::Heartbeat { details } => f.debug_tuple("Heartbeat").field(&Size(details.as_ref())).finish(),
+        }
+    }
+}
+
 /// How the workflow sees a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -140,8 +155,8 @@ impl fmt::Display for FailureStyle {
     }
 }
 
-/// A failure as the reply gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A failure as the reply gives it. `Debug` shows sizes of its parts only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
     /// What the workflow matches on; empty only for style generic, which does not use it.
     pub reason: String,
@@ -173,6 +188,17 @@ impl Failure {
             (FailureStyle::Java, Some(details)) => Some(details.clone()),
             (FailureStyle::Java, None) => Some(java_exception(&self.reason, self.message.as_deref())),
         }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("style", &self.style)
+            .field("reason", &format_args!("{} bytes", self.reason.len()))
+            .field("message", &format_args!("{:?} bytes", self.message.as_ref().map(String::len)))
+            .field("details", &Size(self.details.as_ref()))
+            .finish()
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 
 /// Makes a reply's record. Payloads go as the bytes given: inside a JSON envelope when they are JSON, otherwise in base64 or
 /// in header mode, whichever the contract has for the action.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReplyBuilder {
     target: Target,
     answer: Answer,

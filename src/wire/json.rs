@@ -111,6 +111,27 @@ pub(crate) fn integer(value: &RawValue) -> Option<i64> {
     value.get().parse().ok()
 }
 
+/// How many objects and lists are open at once at the deepest place of a value.
+pub(crate) fn depth(value: &RawValue) -> usize {
+    let (mut open, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in value.get().bytes() {
+        match (in_text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => in_text = false,
+            (true, _) => {}
+            (false, b'"') => in_text = true,
+            (false, b'{' | b'[') => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            (false, b'}' | b']') => open = open.saturating_sub(1),
+            (false, _) => {}
+        }
+    }
+    deepest
+}
+
 /// Writes `value` into a fresh buffer with room for `capacity` bytes.
 pub(crate) fn to_vec<T: Serialize>(value: &T, capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
@@ -129,12 +150,16 @@ pub(crate) fn show_name(name: &str) -> String {
     format!("with a name of {} bytes", name.len())
 }
 
-/// A syntax error without any of the text: errors of other kinds quote the value.
 fn syntax(error: serde_json::Error) -> NotAnObject {
+    NotAnObject::Syntax(describe(&error))
+}
+
+/// What is wrong and where, without any of the text: errors that are not about syntax quote the value.
+pub(crate) fn describe(error: &serde_json::Error) -> String {
     if error.is_syntax() || error.is_eof() {
-        return NotAnObject::Syntax(error.to_string());
+        return error.to_string();
     }
-    NotAnObject::Syntax(format!("unexpected value at line {} column {}", error.line(), error.column()))
+    format!("unexpected value at line {} column {}", error.line(), error.column())
 }
 
 fn other_value(text: &str) -> NotAnObject {

@@ -22,6 +22,9 @@ mod request;
 mod json;
 mod time;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{Action, Answer, Failure, FailureStyle, RESERVED_REASON};
 pub use builder::ReplyBuilder;
 pub use dead_letter::{DeadLetter, source_of};

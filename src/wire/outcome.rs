@@ -107,8 +107,9 @@ impl Evidence {
     }
 }
 
-/// What became of one reply; the record that says so is durable before the reply's offset moves.
-#[derive(Clone, Debug)]
+/// What became of one reply; the record that says so is durable before the reply's offset moves. `Debug` shows
+/// what and where, no texts of the service.
+#[derive(Clone)]
 pub struct Outcome {
     /// What became of it.
     pub kind: OutcomeKind,
@@ -201,7 +202,9 @@ impl Outcome {
     ///
     /// When the value is not an outcome.
     pub fn parse(value: &[u8]) -> Result<Self, OutcomeFault> {
-        serde_json::from_slice::<OutcomeText>(value)?.read()
+        let text: OutcomeText =
+            serde_json::from_slice(value).map_err(|fault| OutcomeFault::Json(json::describe(&fault)))?;
+        text.read()
     }
 
     /// About how long the document will be; too little only costs a second allocation.
@@ -219,12 +222,23 @@ impl Outcome {
     }
 }
 
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("kind", &self.kind)
+            .field("action", &self.action)
+            .field("reason", &self.reason)
+            .field("source", &format_args!("{}", self.source))
+            .finish_non_exhaustive()
+    }
+}
+
 /// Why a value is not an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum OutcomeFault {
     /// It is not the JSON that an outcome is.
-    #[error("not an outcome")]
-    Json(#[from] serde_json::Error),
+    #[error("not an outcome: {0}")]
+    Json(String),
     /// A field is out of range.
     #[error("not an outcome: `{0}` is out of range")]
     Field(&'static str),

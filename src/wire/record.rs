@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// Record headers in the order they were written. Kafka allows a name several times and a value of null.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// `Debug` of headers and records shows names and sizes only: values hold tokens and payloads.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Cow<'static, str>, Option<Bytes>)>);
 
 impl Headers {
@@ -58,6 +60,12 @@ impl Headers {
     }
 }
 
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, Size(value)))).finish()
+    }
+}
+
 impl FromIterator<(String, Option<Bytes>)> for Headers {
     fn from_iter<I: IntoIterator<Item = (String, Option<Bytes>)>>(headers: I) -> Self {
         Self(headers.into_iter().map(|(n, v)| (n.into(), v)).collect())
@@ -84,7 +92,7 @@ impl fmt::Display for Origin {
 }
 
 /// A record as it was received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// Where it stands.
     pub origin: Origin,
@@ -107,7 +115,7 @@ impl Record {
 }
 
 /// A record to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OutRecord {
     /// Topic name.
     pub topic: Arc<str>,
@@ -119,4 +127,39 @@ pub struct OutRecord {
     pub value: Option<Bytes>,
     /// Headers.
     pub headers: Headers,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("origin", &format_args!("{}", self.origin))
+            .field("key", &Size(self.key.as_ref()))
+            .field("value", &Size(self.value.as_ref()))
+            .field("headers", &self.headers)
+            .finish()
+    }
+}
+
+impl fmt::Debug for OutRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutRecord")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("key", &Size(self.key.as_ref()))
+            .field("value", &Size(self.value.as_ref()))
+            .field("headers", &self.headers)
+            .finish()
+    }
+}
+
+/// Bytes shown by their number.
+pub(super) struct Size<'a>(pub(super) Option<&'a Bytes>);
+
+impl fmt::Debug for Size<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => write!(f, "{} bytes", bytes.len()),
+            None => f.write_str("null"),
+        }
+    }
 }

@@ -59,7 +59,7 @@ refusal_codes! {
     MissingMessage = "missing_message", "The failure has no message, which the style `generic` needs.";
     ReservedReason = "reserved_reason", "The failure's reason begins with `cadenceInternal:`, which the engine keeps to itself.";
     TooLarge = "too_large", "The payload is larger than `bridge.max_payload_bytes`.";
-    MetadataTooLarge = "metadata_too_large", "The metadata is larger than 16 KiB.";
+    MetadataTooLarge = "metadata_too_large", "The metadata is larger than 16 KiB or nested deeper than 64 levels.";
     RequireJson = "require_json", "The topic is set to `require_json`, and the payload is not JSON.";
     DomainNotAllowed = "domain_not_allowed", "The domain is not in `cadence.domains`.";
     FailByIdWithoutAttempt = "fail_by_id_without_attempt",

@@ -1,5 +1,6 @@
 //! Requests: what an activity asks of a service (wire contract, section 2).
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -57,13 +58,22 @@ pub struct RequestActivity {
     pub workflow_type: String,
 }
 
-/// The arguments of an activity.
-#[derive(Clone, Debug)]
+/// The arguments of an activity. `Debug` shows their number or size only.
+#[derive(Clone)]
 pub enum Input {
     /// Every argument is JSON; the exact text of each.
     Json(Vec<Box<RawValue>>),
     /// Anything else, as the workflow's data converter wrote it.
     Bytes(Bytes),
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(values) => write!(f, "Json({} values)", values.len()),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+        }
+    }
 }
 
 impl Input {
@@ -164,7 +174,8 @@ impl Request {
     ///
     /// When the value is not a request or its token fails the check.
     pub fn parse(value: &[u8]) -> Result<Self, RequestFault> {
-        let text: RequestText = serde_json::from_slice(value)?;
+        let text: RequestText =
+            serde_json::from_slice(value).map_err(|fault| RequestFault::Json(json::describe(&fault)))?;
         let base64 = |text: &str, name: &'static str| {
             decode_base64(text.as_bytes()).map(Bytes::from).ok_or(RequestFault::Field(name))
         };
@@ -195,13 +206,13 @@ impl Request {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestFault {
     /// It is not the JSON that a request is.
-    #[error("not a request")]
-    Json(#[from] serde_json::Error),
+    #[error("not a request: {0}")]
+    Json(String),
     /// A field is not what it should be.
     #[error("not a request: `{0}` is out of range")]
     Field(&'static str),
     /// The token fails the check.
-    #[error("not a request")]
+    #[error("not a request: {0}")]
     Token(#[from] TokenFault),
 }
 

@@ -10,7 +10,7 @@ use super::super::json::{self, Fields, NameFault, NotAnObject, Others};
 use super::super::{Failure, FailureStyle};
 use super::target::{Ids, Words, resolve};
 use super::{Action, Answer, Draft, Fault, Headers, Limits, Mode, Record, RefusalCode, Seen, Target};
-use super::{check_answer, check_key, decode_base64, form, names, too_large};
+use super::{MAX_METADATA_DEPTH, check_answer, check_key, decode_base64, form, names, too_large};
 
 const FIELDS: [&str; 9] = [
     "task_token",
@@ -276,6 +276,10 @@ fn metadata(fields: &Fields<'_, 9>, limits: &Limits) -> Result<Option<Box<RawVal
     let (size, limit) = (raw.get().len(), limits.max_metadata_bytes);
     if size > limit {
         let detail = format!("`metadata` has {size} bytes; at most {limit} are allowed");
+        return Err(Fault::new(RefusalCode::MetadataTooLarge, detail));
+    }
+    if json::depth(raw) > MAX_METADATA_DEPTH {
+        let detail = format!("`metadata` is nested deeper than {MAX_METADATA_DEPTH} levels");
         return Err(Fault::new(RefusalCode::MetadataTooLarge, detail));
     }
     Ok(Some(raw.to_owned()))

@@ -51,6 +51,10 @@ fn by_correlation_id(record: &Record) -> Result<Form, Fault> {
     if given(&record.headers, names::SPRING_EXCEPTION) {
         return Ok(Form::Headers);
     }
+    // Given twice, it is refused by whoever reads it.
+    if record.headers.count(names::CORRELATION_ID) > 1 {
+        return Ok(Form::Headers);
+    }
     let Some(token) = record.value.as_ref().and_then(|value| Inner::token_of(value)) else {
         return Ok(Form::Headers);
     };

@@ -37,7 +37,12 @@ pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<
         Action::Fail if spring => Answer::Fail(spring_failure(headers)?),
         Action::Fail => Answer::Fail(failure(headers, payload)?),
     };
-    check_answer(&answer, &target, "the value", limits)?;
+    let place = match &answer {
+        Answer::Fail(_) if spring => "the exception made from header kafka_dlt-exception-message",
+        Answer::Fail(failure) if failure.style == FailureStyle::Generic => "header handback-failure-message",
+        _ => "the value",
+    };
+    check_answer(&answer, &target, place, limits)?;
     if limits.require_json && !spring {
         check_json(record)?;
     }

@@ -6,6 +6,8 @@ mod form;
 mod headers;
 mod target;
 
+use std::fmt;
+
 pub use base64::decode as decode_base64;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -22,6 +24,10 @@ pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 512;
 
 /// Longest name in a target by id, in bytes: the engine's limit of 1000 characters, each of up to four bytes.
 pub const MAX_ID_BYTES: usize = 4000;
+
+/// Deepest nesting of `metadata`: readers of outcomes must not fail on what a service writes about itself, and common JSON
+/// parsers give up at a hundred levels.
+const MAX_METADATA_DEPTH: usize = 64;
 
 /// Longest failure reason and longest trace header, in bytes: they end in histories and headers, where nobody expects
 /// a document.
@@ -60,8 +66,8 @@ impl Limits {
     }
 }
 
-/// A reply that may be told to the engine.
-#[derive(Clone, Debug)]
+/// A reply that may be told to the engine. `Debug` shows nothing of token, payload and metadata.
+#[derive(Clone)]
 pub struct Reply {
     /// Which activity.
     pub target: Target,
@@ -77,6 +83,17 @@ pub struct Reply {
     pub mode: Mode,
     /// Fingerprint of the answer.
     pub fingerprint: Fingerprint,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("target", &self.target)
+            .field("answer", &self.answer)
+            .field("mode", &self.mode)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a reply was written.

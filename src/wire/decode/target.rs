@@ -56,7 +56,7 @@ pub(super) fn resolve(
 ) -> Result<Target, Fault> {
     let Some(token) = token else {
         let Some(ids) = ids else {
-            let detail = format!("neither {} nor {} says which activity is meant", words.token, words.activity_id);
+            let detail = "neither `task_token` nor `activity` says which activity is meant";
             return Err(Fault::new(RefusalCode::NoTarget, detail));
         };
         seen.activity = Some(ids.activity());
@@ -88,18 +88,15 @@ fn agree(token: &TaskToken, ids: &Ids<'_>, words: &Words) -> Result<(), Fault> {
 }
 
 fn by_id(ids: &Ids<'_>, words: &Words) -> Result<ActivityId, Fault> {
+    let domain = part(ids.domain.as_ref(), words.domain, words)?;
+    let workflow_id = part(ids.workflow_id.as_ref(), words.workflow_id, words)?;
     let run_id = part(ids.run_id.as_ref(), words.run_id, words)?;
     if !is_canonical_uuid(&run_id) {
         let detail = format!("{} is not a UUID in canonical form (lower case, with hyphens)", words.run_id);
         return Err(Fault::new(words.code, detail));
     }
-    Ok(ActivityId {
-        domain: part(ids.domain.as_ref(), words.domain, words)?,
-        workflow_id: part(ids.workflow_id.as_ref(), words.workflow_id, words)?,
-        run_id,
-        activity_id: part(ids.activity_id.as_ref(), words.activity_id, words)?,
-        attempt: ids.attempt,
-    })
+    let activity_id = part(ids.activity_id.as_ref(), words.activity_id, words)?;
+    Ok(ActivityId { domain, workflow_id, run_id, activity_id, attempt: ids.attempt })
 }
 
 fn part(given: Option<&Cow<'_, str>>, word: &str, words: &Words) -> Result<String, Fault> {
