@@ -82,6 +82,7 @@ impl Conclusion {
 }
 
 /// What asking the engine led to.
+#[expect(clippy::large_enum_variant, reason = "made and taken apart once per record; a box would cost more")]
 enum Asked {
     Concluded(Conclusion),
     /// A heartbeat without news: nothing to record.

@@ -1,1 +1,5 @@
-//! Integration tests.
+//! All integration tests in one binary: linking librdkafka once is what keeps `cargo test` short.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod tidy;

@@ -1,0 +1,147 @@
+//! The house rules that a compiler does not know, read from the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms from the lowest to the highest. A room may use those before it, never those after it.
+const ROOMS: [(&str, usize); 10] = [
+    ("wire", 0),
+    ("exit", 0),
+    ("config", 1),
+    ("admin", 2),
+    ("bridge", 3),
+    ("kafka", 4),
+    ("cadence", 4),
+    ("run", 5),
+    ("dev", 6),
+    ("cli", 7),
+];
+
+/// Crates that only some rooms may know.
+const EDGES: [(&str, &[&str]); 4] = [
+    ("rdkafka", &["kafka", "dev"]),
+    ("tonic", &["cadence", "dev"]),
+    ("prost", &["cadence", "dev"]),
+    ("axum", &["admin", "dev"]),
+];
+
+/// Longest file. Past it a reader loses the thread.
+const MAX_LINES: usize = 400;
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string()
+}
+
+/// The room of a file under `src`: its folder, or its own name.
+fn room(path: &Path) -> String {
+    let inside = relative(path);
+    let first = inside.trim_start_matches("src/").split('/').next().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn rank(room: &str) -> Option<usize> {
+    ROOMS.iter().find(|(name, _)| *name == room).map(|(_, rank)| *rank)
+}
+
+/// The lines of a file with comments and everything from its test module on left out.
+fn code(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    lines.map(|line| line.split("//").next().unwrap_or_default().to_owned()).collect()
+}
+
+fn is_test_file(path: &Path) -> bool {
+    let name = relative(path);
+    name.contains("/tests") || name.ends_with("_tests.rs")
+}
+
+#[test]
+fn arrows_between_rooms_only_point_down() {
+    let mut faults = Vec::new();
+    for path in sources("src").iter().filter(|path| !is_test_file(path)) {
+        let from = room(path);
+        let Some(from_rank) = rank(&from) else {
+            assert!(["lib", "main", "shutdown"].contains(&from.as_str()), "{from} is not in the list of rooms");
+            continue;
+        };
+        for line in code(path) {
+            for (at, _) in line.match_indices("crate::") {
+                let to: String = line[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let Some(to_rank) = rank(&to) else { continue };
+                if to != from && to_rank >= from_rank {
+                    faults.push(format!("{}: {from} uses {to}: {}", relative(path), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "upward arrows:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn client_libraries_stay_in_their_rooms() {
+    let mut faults = Vec::new();
+    for path in sources("src").iter().filter(|path| !is_test_file(path)) {
+        for line in code(path) {
+            for (name, rooms) in EDGES {
+                let used = line.contains(&format!("{name}::")) || line.contains(&format!("use {name};"));
+                if used && !rooms.contains(&room(path).as_str()) {
+                    faults.push(format!("{}: {}", relative(path), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "client libraries outside their rooms:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_pure_parts_know_no_runtime_and_no_clock() {
+    let pure = ["src/bridge/offsets.rs", "src/bridge/lanes.rs", "src/bridge/breaker.rs", "src/bridge/retry.rs"];
+    let is_pure = |path: &Path| room(path) == "wire" || pure.contains(&relative(path).as_str());
+    let mut faults = Vec::new();
+    for path in sources("src").iter().filter(|path| is_pure(path) && !is_test_file(path)) {
+        for line in code(path) {
+            if ["tokio", "::now()", "fastrand", "rand::"].iter().any(|word| line.contains(word)) {
+                faults.push(format!("{}: {}", relative(path), line.trim()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "not pure:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_can_hold() {
+    let mut faults = Vec::new();
+    for path in ["src", "tests", "benches"].iter().flat_map(|folder| sources(folder)) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        if lines > MAX_LINES {
+            faults.push(format!("{}: {lines} lines", relative(&path)));
+        }
+    }
+    assert!(faults.is_empty(), "longer than {MAX_LINES} lines:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn one_version_of_each_grpc_crate_is_in_the_lock() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    for name in ["tonic", "prost", "hyper", "h2", "rdkafka"] {
+        let copies = lock.matches(&format!("name = \"{name}\"\n")).count();
+        assert_eq!(copies, 1, "{name} is in Cargo.lock {copies} times");
+    }
+}
