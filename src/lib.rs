@@ -10,4 +10,6 @@ pub mod bridge;
 pub mod cadence;
 pub mod kafka;
 
+pub mod dev;
+
 pub mod exit;

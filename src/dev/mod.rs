@@ -1,0 +1,3 @@
+//! Everything `handback dev` and the tests run in-process instead of installing it.
+
+pub mod engine;
