@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::value::RawValue;
+
 use super::target::ActivityRef;
 use super::token::RawToken;
 use super::{Action, TokenPrint, TokenPrinter};
@@ -84,8 +86,8 @@ impl fmt::Display for RefusalCode {
     }
 }
 
-/// A reply that is wrong in itself, and what could be learnt of it all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A reply that is wrong in itself, and what could be learnt of it all the same. `Debug` shows no texts of the service.
+#[derive(Clone)]
 pub struct Refusal {
     /// Stable short code.
     pub code: RefusalCode,
@@ -97,19 +99,46 @@ pub struct Refusal {
     pub activity: Option<ActivityRef>,
     /// What the reply asked for, as far as it could be read.
     pub action: Option<Action>,
+    /// The reply's own, if it is right: the service recognises its reply by it.
+    pub idempotency_key: Option<String>,
+    /// The service's own fields, if they are right: copied into the outcome all the same.
+    pub metadata: Option<Box<RawValue>>,
+    /// Trace context of the record.
+    pub traceparent: Option<String>,
 }
 
 impl Refusal {
     /// A refusal without anything learnt of the reply.
     #[must_use]
     pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), token: None, activity: None, action: None }
+        Self {
+            code,
+            detail: detail.into(),
+            token: None,
+            activity: None,
+            action: None,
+            idempotency_key: None,
+            metadata: None,
+            traceparent: None,
+        }
     }
 
     /// The keyed fingerprint of the token, for dead letters and logs.
     #[must_use]
     pub fn token_print(&self, printer: &TokenPrinter) -> Option<TokenPrint> {
         self.token.as_ref().map(|token| printer.print(token.bytes()))
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("code", &self.code)
+            .field("detail", &self.detail)
+            .field("token", &self.token)
+            .field("activity", &self.activity)
+            .field("action", &self.action)
+            .finish_non_exhaustive()
     }
 }
 

@@ -99,14 +99,19 @@ impl TargetKey {
     /// The key of the attempt that a token names.
     #[must_use]
     pub fn of(claims: &TokenClaims) -> Self {
+        let names = [&claims.domain_id[..], &claims.workflow_id, &claims.run_id];
+        Self::from_parts(names, claims.schedule_id, claims.attempt)
+    }
+
+    fn from_parts(names: [&str; 3], schedule_id: i64, attempt: i64) -> Self {
         use fmt::Write as _;
 
-        let mut key = String::with_capacity(36 + 36 + claims.workflow_id.len() + 16);
-        push_part(&mut key, &claims.domain_id);
-        push_part(&mut key, &claims.workflow_id);
-        push_part(&mut key, &claims.run_id);
+        let mut key = String::with_capacity(names.iter().map(|name| name.len()).sum::<usize>() + 16);
+        for name in names {
+            push_part(&mut key, name);
+        }
         // Writing to a String cannot fail.
-        let _ = write!(key, "/{}/{}", claims.schedule_id, claims.attempt);
+        let _ = write!(key, "/{schedule_id}/{attempt}");
         Self(key)
     }
 
@@ -157,6 +162,15 @@ pub struct ActivityRef {
     pub activity_id: Option<String>,
     /// Activity type; from a token it is a claim.
     pub activity_type: Option<String>,
+}
+
+impl ActivityRef {
+    /// The key of the attempt that it names, if it names one for certain.
+    #[must_use]
+    pub fn target_key(&self) -> Option<TargetKey> {
+        let names = [self.domain_id.as_deref()?, self.workflow_id.as_deref()?, self.run_id.as_deref()?];
+        Some(TargetKey::from_parts(names, self.schedule_id?, self.attempt?))
+    }
 }
 
 impl From<TokenClaims> for ActivityRef {

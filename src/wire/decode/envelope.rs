@@ -53,18 +53,10 @@ pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<
         Fault::new(RefusalCode::BadUtf8, detail)
     })?;
     let fields = json::object(text, &FIELDS, Others::Refuse).map_err(|fault| not_an_object("the value", fault))?;
-    let target = target(&fields, seen);
-    // A wrong name is told before a wrong target, but not before the target is known for the report.
-    check_names(&fields, "", &FIELDS)?;
-    let target = target?;
-    let answer = Envelope { fields: &fields, value }.answer(&target, limits, seen)?;
-    agree_with_headers(&record.headers, answer.action())?;
-    Ok(Draft {
-        idempotency_key: idempotency_key(&fields)?,
-        metadata: metadata(&fields, limits)?,
-        target,
-        answer,
-        mode: Mode::Envelope,
+    let envelope = Envelope { fields: &fields, value, limits };
+    envelope.draft(record, seen).inspect_err(|_| {
+        seen.idempotency_key = idempotency_key(&fields).ok().flatten();
+        seen.metadata = metadata(&fields, limits).ok().flatten();
     })
 }
 
@@ -112,10 +104,27 @@ fn ids(raw: &RawValue) -> Result<Ids<'_>, Fault> {
 struct Envelope<'a> {
     fields: &'a Fields<'a, 9>,
     value: &'a Bytes,
+    limits: &'a Limits,
 }
 
 impl Envelope<'_> {
-    fn answer(&self, target: &Target, limits: &Limits, seen: &mut Seen) -> Result<Answer, Fault> {
+    fn draft(&self, record: &Record, seen: &mut Seen) -> Result<Draft, Fault> {
+        let target = target(self.fields, seen);
+        // A wrong name is told before a wrong target, but not before the target is known for the report.
+        check_names(self.fields, "", &FIELDS)?;
+        let target = target?;
+        let answer = self.answer(&target, seen)?;
+        agree_with_headers(&record.headers, answer.action())?;
+        Ok(Draft {
+            idempotency_key: idempotency_key(self.fields)?,
+            metadata: metadata(self.fields, self.limits)?,
+            target,
+            answer,
+            mode: Mode::Envelope,
+        })
+    }
+
+    fn answer(&self, target: &Target, seen: &mut Seen) -> Result<Answer, Fault> {
         let action = self.action()?;
         seen.action = Some(action);
         let (answer, place) = match action {
@@ -130,7 +139,7 @@ impl Envelope<'_> {
             Action::Cancel => (Answer::Cancel { details: self.details(action)? }, "`details`"),
             Action::Heartbeat => (Answer::Heartbeat { details: self.details(action)? }, "`details`"),
         };
-        check_answer(&answer, target, place, limits)?;
+        check_answer(&answer, target, place, self.limits)?;
         Ok(answer)
     }
 

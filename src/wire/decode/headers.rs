@@ -24,6 +24,19 @@ const WORDS: Words = Words {
 const CORRELATION_WORDS: Words = Words { token: "header kafka_correlationId", ..WORDS };
 
 pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<Draft, Fault> {
+    let idempotency_key = idempotency_key(&record.headers);
+    match answer(record, limits, seen) {
+        Ok((target, answer)) => {
+            Ok(Draft { target, answer, idempotency_key: idempotency_key?, metadata: None, mode: Mode::Headers })
+        }
+        Err(fault) => {
+            seen.idempotency_key = idempotency_key.ok().flatten();
+            Err(fault)
+        }
+    }
+}
+
+fn answer(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<(Target, Answer), Fault> {
     let headers = &record.headers;
     let target = target(headers, seen)?;
     let payload = record.value.clone().filter(|value| !value.is_empty());
@@ -46,11 +59,13 @@ pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<
     if limits.require_json && !spring {
         check_json(record)?;
     }
-    let idempotency_key = last_text(headers, names::IDEMPOTENCY_KEY)?.map(str::to_owned);
-    if let Some(key) = &idempotency_key {
-        check_key(key, RefusalCode::BadHeader, "header handback-idempotency-key")?;
-    }
-    Ok(Draft { target, answer, idempotency_key, metadata: None, mode: Mode::Headers })
+    Ok((target, answer))
+}
+
+fn idempotency_key(headers: &Headers) -> Result<Option<String>, Fault> {
+    let Some(key) = last_text(headers, names::IDEMPOTENCY_KEY)? else { return Ok(None) };
+    check_key(key, RefusalCode::BadHeader, "header handback-idempotency-key")?;
+    Ok(Some(key.to_owned()))
 }
 
 fn target(headers: &Headers, seen: &mut Seen) -> Result<Target, Fault> {

@@ -126,7 +126,7 @@ pub fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
     };
     match draft {
         Ok(draft) => Ok(draft.finish(&record.headers)),
-        Err(fault) => Err(Box::new(seen.refuse(fault))),
+        Err(fault) => Err(Box::new(seen.refuse(fault, &record.headers))),
     }
 }
 
@@ -136,10 +136,12 @@ struct Seen {
     token: Option<RawToken>,
     activity: Option<ActivityRef>,
     action: Option<Action>,
+    idempotency_key: Option<String>,
+    metadata: Option<Box<RawValue>>,
 }
 
 impl Seen {
-    fn refuse(self, fault: Fault) -> Refusal {
+    fn refuse(self, fault: Fault, headers: &Headers) -> Refusal {
         Refusal {
             code: fault.code,
             detail: fault.detail,
@@ -150,6 +152,9 @@ impl Seen {
             }),
             token: self.token,
             action: self.action,
+            idempotency_key: self.idempotency_key,
+            metadata: self.metadata,
+            traceparent: traceparent(headers),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The contract, promise by promise.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
-
 mod dead_letters;
 mod encoder;
 mod envelope;

@@ -15,6 +15,8 @@ fn a_target_key_is_percent_encoded_part_by_part() {
 #[test]
 fn ids_have_no_key_even_with_an_attempt() {
     assert_eq!(Target::ById(activity_id()).key(), None);
+    assert_eq!(Target::ById(activity_id()).activity().target_key(), None);
+    assert_eq!(Target::Token(token()).activity().target_key(), Target::Token(token()).key());
 }
 
 #[test]
@@ -73,6 +75,10 @@ fn a_refusal_tells_what_it_could_learn() {
     assert_eq!(refusal.token.unwrap().bytes(), token().bytes());
     assert_eq!(refusal.activity, Some(Target::Token(token()).activity()));
     assert_eq!(refusal.action, Some(Action::Complete));
+    let own = r#""result": 1, "details": 2, "idempotency_key": "k", "metadata": {"order": 17}"#;
+    let refusal = refused(&envelope(own), RefusalCode::Contradiction, "`details`");
+    assert_eq!(refusal.idempotency_key.as_deref(), Some("k"));
+    assert_eq!(refusal.metadata.as_ref().map(|raw| raw.get()), Some(r#"{"order": 17}"#));
     let refusal = refused(&envelope(r#""resutl": 1"#), RefusalCode::UnknownField, "did you mean `result`?");
     assert_eq!(refusal.activity, Some(Target::Token(token()).activity()));
     let refusal = refused(&record(&[], Some(b"OK")), RefusalCode::BadJson, "line 1 column 1");
