@@ -177,3 +177,34 @@ fn the_codes_are_documented() {
     let outcomes = fs::read_to_string(schemas().join("outcome.schema.json")).unwrap();
     assert!(OutcomeKind::ALL.iter().all(|kind| outcomes.contains(&format!("\"{kind}\""))));
 }
+
+/// Every string in a document that stands under `key`.
+fn strings_under<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| match value {
+            Value::String(text) if name == key => found.push(text),
+            value => strings_under(value, key, found),
+        }),
+        Value::Array(values) => values.iter().for_each(|value| strings_under(value, key, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn asyncapi_points_at_what_exists_and_names_every_header() {
+    let text = fs::read_to_string(schemas().join("asyncapi.yaml")).unwrap();
+    let document: Value = serde_saphyr::from_str(&text).unwrap();
+    let mut references = Vec::new();
+    strings_under(&document, "$ref", &mut references);
+    for reference in references {
+        match reference.strip_prefix('#') {
+            Some(pointer) => assert!(document.pointer(pointer).is_some(), "{reference}"),
+            None => assert!(schemas().join(reference).is_file(), "{reference}"),
+        }
+    }
+    let names = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire/names.rs")).unwrap();
+    let names = names.lines().filter_map(|line| line.split('"').nth(1)).filter(|name| !name.contains('/'));
+    for name in names.filter(|name| !name.starts_with("ce_")) {
+        assert!(text.contains(&format!("          {name}: ")), "asyncapi.yaml lacks header {name}");
+    }
+}
