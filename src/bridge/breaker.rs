@@ -2,7 +2,7 @@
 //! transient reason. Distinct workflows, because one workflow with a broken shard or a thousand activities must not
 //! stop everybody. Pure: time is an argument.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// When the breaker opens.
@@ -30,14 +30,26 @@ pub enum State {
 /// Slices of the window; older slices fall off whole.
 const SLICES: u32 = 10;
 
-/// Workflows remembered per slice and kind. A sample of this size settles a share of one half beyond doubt.
-const MAX_WORKFLOWS: usize = 1024;
+/// Workflows remembered per slice, the first to call. A sample of this size settles a share of one half beyond doubt;
+/// failed and answered share it, since a bound for each would make a few failures in many calls look like one half.
+const MAX_WORKFLOWS: usize = 256;
 
 #[derive(Debug, Default)]
 struct Slice {
     number: u128,
-    answered: HashSet<u64>,
-    failed: HashSet<u64>,
+    /// Whether a call of the workflow failed.
+    seen: HashMap<u64, bool>,
+}
+
+impl Slice {
+    /// Takes note of a call. True when this workflow has failed for the first time here.
+    fn note(&mut self, workflow: u64, failed: bool) -> bool {
+        let room = self.seen.len() < MAX_WORKFLOWS;
+        match self.seen.get_mut(&workflow) {
+            Some(before) => failed && !std::mem::replace(before, true),
+            None => room && self.seen.insert(workflow, failed).is_none() && failed,
+        }
+    }
 }
 
 /// The breaker of one worker.
@@ -72,10 +84,7 @@ impl Breaker {
             self.state = State::Closed;
             self.slices.clear();
         }
-        let seen = &mut self.slice(now).answered;
-        if seen.len() < MAX_WORKFLOWS {
-            seen.insert(workflow);
-        }
+        self.slice(now).note(workflow, false);
     }
 
     /// A call for this workflow (hash) failed for a transient reason. True when this opened the breaker.
@@ -88,9 +97,9 @@ impl Breaker {
             }
             State::Closed => {}
         }
-        let seen = &mut self.slice(now).failed;
-        if seen.len() < MAX_WORKFLOWS {
-            seen.insert(workflow);
+        // A failure that adds nothing to the tally cannot open what the tally left closed.
+        if !self.slice(now).note(workflow, true) {
+            return false;
         }
         let (failed, all) = self.tally();
         if failed >= self.policy.min_workflows && failed as f64 >= self.policy.failure_share * all as f64 {
@@ -108,13 +117,11 @@ impl Breaker {
 
     /// Workflows with a failure in the window, and workflows with any call in it.
     fn tally(&self) -> (usize, usize) {
-        let mut failed: HashSet<u64> = HashSet::new();
-        let mut all: HashSet<u64> = HashSet::new();
-        for slice in &self.slices {
-            failed.extend(&slice.failed);
-            all.extend(slice.answered.iter().chain(&slice.failed));
+        let mut all: HashMap<u64, bool> = HashMap::new();
+        for (workflow, failed) in self.slices.iter().flat_map(|slice| &slice.seen) {
+            *all.entry(*workflow).or_default() |= failed;
         }
-        (failed.len(), all.len())
+        (all.values().filter(|failed| **failed).count(), all.len())
     }
 
     /// The slice of `now`, after dropping those that fell out of the window.
@@ -134,6 +141,8 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -170,6 +179,18 @@ mod tests {
         let mut breaker = Breaker::new(POLICY);
         (100..200).for_each(|workflow| breaker.answered(at(0), workflow));
         assert!((0..50).all(|workflow| !breaker.failed(at(1), workflow)));
+    }
+
+    #[test]
+    fn few_failures_do_not_open_it_at_any_rate_of_calls() {
+        let mut breaker = Breaker::new(POLICY);
+        let now = |call: u64| Duration::from_micros(call * 50);
+        let opened = (0..200_000).any(|call| {
+            let failed = call % 20 == 0 && breaker.failed(now(call), call);
+            breaker.answered(now(call), call + 1_000_000);
+            failed
+        });
+        assert!(!opened, "one in twenty of 20,000 workflows a second failed");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::gate::{Gate, Pass};
 use super::options::Options;
 use super::seams::{CallError, DomainRef, Engine, Log, ProduceFault};
 use super::settle::{Conclusion, Gone, Work};
+use super::unready::{Held, Unready};
 use crate::admin::{Health, Metrics};
 use crate::wire::{DeadLetter, Origin, OutRecord, Outcome, OutcomeKind, Reply, Target, TokenPrint, TokenPrinter};
 
@@ -52,14 +53,13 @@ pub(crate) struct Core<E, L> {
     pub(crate) options: Options,
     pub(crate) gate: Gate,
     pub(crate) metrics: Arc<Metrics>,
-    health: Arc<Health>,
+    pub(crate) unready: Unready,
     limiter: Option<Arc<RateLimiter>>,
     wall_clock: fn() -> i64,
     printer: TokenPrinter,
     random: RefCell<fastrand::Rng>,
     began: Instant,
     told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
-    unknown_domains: RefCell<HashSet<DomainRef>>,
     fatal: RefCell<Option<String>>,
     fatal_said: Notify,
 }
@@ -71,14 +71,13 @@ impl<E: Engine, L: Log> Core<E, L> {
             log,
             gate: Gate::new(options.breaker),
             metrics: shared.metrics,
-            health: shared.health,
+            unready: Unready::new(shared.health, options.worker),
             limiter: shared.limiter,
             wall_clock: shared.wall_clock,
             printer: TokenPrinter::new(options.token_print_key.as_bytes()),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             began: tokio::time::Instant::now().into_std(),
             told: RefCell::default(),
-            unknown_domains: RefCell::default(),
             fatal: RefCell::new(None),
             fatal_said: Notify::new(),
             options,
@@ -87,11 +86,15 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// Leave to make one call: the engine is well and the rate allows it.
     pub(crate) async fn permit(&self) -> Pass<'_> {
-        let pass = self.gate.pass().await;
-        if let Some(limiter) = &self.limiter {
+        loop {
+            let pass = self.gate.pass().await;
+            let Some(limiter) = &self.limiter else { return pass };
             limiter.until_ready().await;
+            // The gate may have shut while the rate was waited for.
+            if pass.holds() {
+                return pass;
+            }
         }
-        pass
     }
 
     /// Who makes a call (wire contract section 5).
@@ -118,18 +121,6 @@ impl<E: Engine, L: Log> Core<E, L> {
         (self.wall_clock)()
     }
 
-    pub(crate) fn raise(&self, key: &str, reason: String) {
-        self.health.raise(&self.key(key), reason);
-    }
-
-    pub(crate) fn clear(&self, key: &str) {
-        self.health.clear(&self.key(key));
-    }
-
-    fn key(&self, key: &str) -> String {
-        format!("{key}/{}", self.options.worker)
-    }
-
     /// The name (or id) of the reply's domain if an allow-list is set and it is not on it.
     pub(crate) async fn unlisted_domain(&self, work: &Work, reply: &Reply) -> Result<Option<String>, Gone> {
         if self.options.domains.is_empty() {
@@ -140,41 +131,45 @@ impl<E: Engine, L: Log> Core<E, L> {
             Target::ById(id) => return Ok((!listed(&id.domain)).then(|| id.domain.clone())),
             Target::Token(token) => &token.claims().domain_id,
         };
+        let mut attempts = 0;
+        let mut _unready;
         loop {
             match self.engine.domain_name(id).await {
                 Ok(Some(name)) => return Ok((!listed(&name)).then(|| name.to_string())),
-                Ok(None) => self.unknown_domain(&DomainRef::Id(id.as_str().into()), "it names no domain"),
-                Err(error) => self.note_wait(work, &error, self.options.retry.max, 0),
+                Ok(None) => _unready = self.unknown_domain(&DomainRef::Id(id.as_str().into()), "it names no domain"),
+                Err(error) => {
+                    attempts += 1;
+                    self.note_wait(work, &error, self.options.retry.max, attempts);
+                    if attempts >= self.options.retry.max_attempts {
+                        _unready = self.unnamed_domain(id, &error);
+                    }
+                }
             }
             let pause = tokio::time::sleep(self.options.retry.max);
-            work.life.run_until_cancelled(pause).await.ok_or(Gone)?;
+            work.life.leaving.run_until_cancelled(pause).await.ok_or(Gone)?;
         }
     }
 
     /// Replies for this domain wait: whether it will exist is a question of wiring or replication, not of the reply.
-    pub(crate) fn unknown_domain(&self, domain: &DomainRef, text: &str) {
+    pub(crate) fn unknown_domain(&self, domain: &DomainRef, text: &str) -> Held<'_> {
         let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        if self.unknown_domains.borrow_mut().insert(domain.clone()) {
-            let reason = format!(
+        self.unready.hold(format!("domain/{name}"), || {
+            format!(
                 "the engine does not know domain {name} ({text}): its replies wait. Register the domain, or point \
                  cadence.endpoint at the cluster that has it"
-            );
-            tracing::error!(domain = %name, "{reason}");
-            self.raise(&format!("domain/{name}"), reason);
-        }
+            )
+        })
     }
 
-    /// The engine took an answer for this domain.
-    pub(crate) fn known_domain(&self, domain: impl FnOnce() -> DomainRef) {
-        let mut unknown = self.unknown_domains.borrow_mut();
-        if unknown.is_empty() {
-            return;
-        }
-        let domain = domain();
-        let (DomainRef::Id(name) | DomainRef::Name(name)) = &domain;
-        if unknown.remove(&domain) {
-            self.clear(&format!("domain/{name}"));
-        }
+    /// Replies for this domain wait: whether it is on the allow-list cannot be told without its name.
+    fn unnamed_domain(&self, id: &str, error: &CallError) -> Held<'_> {
+        self.unready.hold(format!("domain/{id}"), || {
+            format!(
+                "the engine does not tell the name of domain {id} ({} {}): its replies wait, because cadence.domains \
+                 allows domains by name. Let this caller describe domains, or empty cadence.domains",
+                error.status, error.message
+            )
+        })
     }
 
     /// Whether nobody was told yet that the workflow wants the activity of this lane to stop.
@@ -190,6 +185,11 @@ impl<E: Engine, L: Log> Core<E, L> {
             known.remove(&oldest);
         }
         true
+    }
+
+    /// What was said of this lane never became durable.
+    pub(crate) fn is_news_again(&self, lane: u64) {
+        self.told.borrow_mut().0.remove(&lane);
     }
 
     /// Says why a record waits: quietly in the fast schedule, aloud once its attempts are spent.
@@ -277,34 +277,25 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
     pub(crate) async fn write(&self, work: &Work, record: &OutRecord) -> Result<(), Gone> {
         let mut pause = WRITE_PAUSES.0;
-        let mut raised = false;
-        let key = format_args!("write/{}", record.topic).to_string();
+        let mut _unready;
         loop {
-            let fault = match self.log.produce(record).await {
-                Ok(()) => {
-                    if raised {
-                        self.clear(&key);
-                    }
-                    return Ok(());
-                }
-                Err(fault) => fault,
-            };
+            let Err(fault) = self.log.produce(record).await else { return Ok(()) };
             self.metrics.produce_retry();
             let origin = &work.received.record.origin;
             let reason = |text: &str| format!("what became of {origin} cannot be written to {}: {text}", record.topic);
+            // An answer of the engine that is not recorded is lost with the partition, so a write that may succeed is
+            // tried until the very end.
+            let mut until = &work.life.gone;
             match fault {
                 ProduceFault::Transient(text) => tracing::warn!("{}; trying again", reason(&text)),
                 ProduceFault::Permanent(text) => {
-                    if !raised {
-                        tracing::error!("{}", reason(&text));
-                    }
-                    raised = true;
-                    self.raise(&key, reason(&text));
+                    _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
                     pause = WRITE_PAUSES.1;
+                    until = &work.life.leaving;
                 }
                 ProduceFault::Fatal(text) => self.die(reason(&text)),
             }
-            work.life.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
+            until.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
             pause = (pause * 2).min(WRITE_PAUSES.1);
         }
     }

@@ -131,11 +131,19 @@ impl Gate {
 }
 
 impl Pass<'_> {
+    /// Whether it would be given now too.
+    pub(crate) fn holds(&self) -> bool {
+        let wanted = if self.trial { State::Trial } else { State::Closed };
+        self.gate.suspicion.borrow().is_none() && self.gate.breaker() == wanted
+    }
+
     /// The engine answered, whatever it said.
     pub(crate) fn answered(mut self, workflow: u64) {
-        let trial = std::mem::take(&mut self.trial);
+        self.trial = false;
+        let was = self.gate.breaker();
         self.gate.breaker.borrow_mut().answered(self.gate.now(), workflow);
-        if trial {
+        // Whoever ended the trial: it may have been a call that began before the breaker opened.
+        if was == State::Trial {
             self.gate.opened.notify_waiters();
         }
     }

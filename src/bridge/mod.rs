@@ -12,6 +12,7 @@ mod core;
 mod gate;
 mod options;
 mod partitions;
+mod unready;
 mod watch;
 mod windows;
 

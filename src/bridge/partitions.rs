@@ -1,6 +1,7 @@
 //! The partitions that are ours at the moment, each with its offsets, its backlog and the token that ends its work.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +13,7 @@ use super::seams::{Epoch, PartitionId, Received};
 pub(crate) struct Partition {
     pub(crate) epoch: Epoch,
     pub(crate) offsets: Offsets,
-    /// Cancelled when the partition leaves: what waits stops waiting, calls in flight are let finish.
-    pub(crate) life: CancellationToken,
+    pub(crate) life: Rc<Life>,
     /// Delivered records that may not start yet, because the partition is too far ahead or a lane is full.
     pub(crate) held: VecDeque<Received>,
     /// Whether records are held and the consumer was told to pause.
@@ -24,26 +24,34 @@ pub(crate) struct Partition {
     pub(crate) draining: bool,
 }
 
+/// How long the work of one assignment may go on.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    /// Cancelled when the partition begins to leave: what waits for the engine stops waiting, calls in flight are let
+    /// finish, and what they led to is written.
+    pub(crate) leaving: CancellationToken,
+    /// Cancelled when it has left: nothing more is tried again.
+    pub(crate) gone: CancellationToken,
+}
+
 /// All partitions of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Partitions(HashMap<PartitionId, Partition>);
 
 impl Partitions {
-    /// Takes partitions in.
+    /// Takes partitions in. None of them is here under an earlier epoch.
     pub(crate) fn assign(&mut self, assigned: Vec<(PartitionId, Epoch)>) {
         for (id, epoch) in assigned {
             let fresh = Partition {
                 epoch,
                 offsets: Offsets::new(),
-                life: CancellationToken::new(),
+                life: Rc::default(),
                 held: VecDeque::new(),
                 blocked: false,
                 started: 0,
                 draining: false,
             };
-            if let Some(old) = self.0.insert(id, fresh) {
-                old.life.cancel();
-            }
+            self.0.insert(id, fresh);
         }
     }
 
@@ -63,7 +71,7 @@ impl Partitions {
             if let Some(partition) = self.current(*id, *epoch) {
                 partition.draining = true;
                 partition.held.clear();
-                partition.life.cancel();
+                partition.life.leaving.cancel();
             }
         }
     }
@@ -81,7 +89,8 @@ impl Partitions {
                 continue;
             }
             if let Some(partition) = self.0.remove(id) {
-                partition.life.cancel();
+                partition.life.leaving.cancel();
+                partition.life.gone.cancel();
                 prefixes.extend(partition.offsets.committable().map(|next| (*id, next)));
             }
         }

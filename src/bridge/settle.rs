@@ -2,24 +2,23 @@
 
 use std::rc::Rc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::core::Core;
 use super::gate::Pass;
+use super::partitions::Life;
 use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Epoch, Log, PartitionId, Received, Verdict};
+use super::unready::Held;
 use super::windows::{Room, Slot};
 use crate::wire::{Action, ActivityRef, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
 
-/// A record that was read and decoded, on its way to its outcome.
-#[derive(Debug)]
+/// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
 pub(crate) struct Work {
     pub(crate) received: Received,
     pub(crate) reply: Result<Reply, Box<Refusal>>,
     /// When the worker took it up, in milliseconds since the epoch.
     pub(crate) received_at_ms: i64,
-    /// Ends when the record's partition is taken away: waits end, calls in flight do not.
-    pub(crate) life: CancellationToken,
+    /// Ends when the record's partition is taken away.
+    pub(crate) life: Rc<Life>,
     /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
     pub(crate) overtaken: bool,
     /// Held for the bytes it accounts for.
@@ -108,8 +107,13 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
         Asked::Silent => return Fate::Settled,
         Asked::Abandoned => return Fate::Abandoned,
     };
+    let news = conclusion.cancel_requested;
     slot.start_recording().await;
-    record(core, work, conclusion).await
+    let fate = record(core, work, conclusion).await;
+    if news && fate == Fate::Abandoned {
+        work.lane().inspect(|lane| core.is_news_again(*lane));
+    }
+    fate
 }
 
 /// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
@@ -160,9 +164,11 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
     let mut schedule = Schedule::new(core.options.retry, core.began());
     let identity = core.identity(&work.received.record.origin, reply);
     let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
+    let leaving = &work.life.leaving;
+    let mut unready = None;
     loop {
-        let Some(pass) = work.life.run_until_cancelled(core.permit()).await else { return Asked::Abandoned };
-        if work.life.is_cancelled() {
+        let Some(pass) = leaving.run_until_cancelled(core.permit()).await else { return Asked::Abandoned };
+        if leaving.is_cancelled() {
             return Asked::Abandoned;
         }
         let error = match core.engine.call(call).await {
@@ -172,16 +178,19 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             }
             Err(error) => error,
         };
-        let delay = match decide(core, &reply.target, pass, &error, &mut schedule) {
+        let delay = match decide(core, &reply.target, pass, &error, &mut schedule, &mut unready) {
             Decision::Final => return final_answer(reply, error, schedule.attempts() + 1),
             Decision::Wait(delay) => delay,
         };
         core.note_wait(work, &error, delay, schedule.attempts());
         slot.park();
-        if work.life.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+        let waited = leaving.run_until_cancelled(async {
+            tokio::time::sleep(delay).await;
+            slot.unpark().await;
+        });
+        if waited.await.is_none() {
             return Asked::Abandoned;
         }
-        slot.unpark().await;
     }
 }
 
@@ -191,12 +200,13 @@ enum Decision {
 }
 
 /// What an engine's refusal means for this record and for the gate.
-fn decide<E: Engine, L: Log>(
-    core: &Core<E, L>,
+fn decide<'a, E: Engine, L: Log>(
+    core: &'a Core<E, L>,
     target: &Target,
     pass: Pass<'_>,
     error: &CallError,
     schedule: &mut Schedule,
+    unready: &mut Option<Held<'a>>,
 ) -> Decision {
     let workflow = target.workflow_hash();
     match error.verdict {
@@ -205,7 +215,12 @@ fn decide<E: Engine, L: Log>(
             Decision::Final
         }
         Verdict::Transient { busy } => {
-            pass.failed(workflow, domain(target));
+            // An engine that asks for less load is well; it is left alone longer instead.
+            if busy {
+                drop(pass)
+            } else {
+                pass.failed(workflow, domain(target))
+            }
             match schedule.failed(busy, core.random()) {
                 // Nothing is exhausted: without a place to go a spent record waits here, in the breaker's care.
                 Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
@@ -218,7 +233,7 @@ fn decide<E: Engine, L: Log>(
         }
         Verdict::UnknownDomain => {
             drop(pass);
-            core.unknown_domain(&domain(target), &error.message);
+            *unready = Some(core.unknown_domain(&domain(target), &error.message));
             Decision::Wait(core.options.retry.spent)
         }
         Verdict::Wiring => {
@@ -232,7 +247,6 @@ fn decide<E: Engine, L: Log>(
 }
 
 fn applied<E: Engine, L: Log>(core: &Core<E, L>, reply: &Reply, cancel_requested: bool, attempts: u32) -> Asked {
-    core.known_domain(|| domain(&reply.target));
     if reply.answer.action() == Action::Heartbeat && !(cancel_requested && core.is_news(reply.target.lane())) {
         return Asked::Silent;
     }
@@ -265,6 +279,10 @@ fn final_answer(reply: &Reply, error: CallError, attempts: u32) -> Asked {
     })
 }
 
+/// What is said of a record whose handling panicked.
+pub(crate) const UNFORESEEN: &str =
+    "handling this record failed in an unforeseen way; please report it with the process log";
+
 /// The domain of a target, for probes and reports.
 pub(crate) fn domain(target: &Target) -> DomainRef {
     match target {
@@ -277,6 +295,5 @@ pub(crate) fn domain(target: &Target) -> DomainRef {
 pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Rc<Work>) -> Fate {
     tracing::error!(record = %work.received.record.origin, "handling this record panicked: it becomes a dead letter");
     let activity = work.reply.as_ref().ok().map(|reply| reply.target.activity());
-    let detail = "handling this record failed in an unforeseen way; please report it with the process log".to_owned();
-    record(core, work, Conclusion::rejected(RefusalCode::InternalError, detail, activity)).await
+    record(core, work, Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned(), activity)).await
 }

@@ -1,5 +1,7 @@
 //! The watcher of the gate: probes what keeps it shut, and reopens it or tells that the wiring is broken for good.
 
+use tokio::time::Instant;
+
 use super::core::Core;
 use super::gate::Trouble;
 use super::seams::{DomainRef, Engine, Log, Wiring};
@@ -13,6 +15,7 @@ const ENGINE: &str = "engine";
 /// Watches for ever; ends only with the text of a confirmed wiring fault.
 pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
     let mut broken = 0;
+    let mut next_probe = Instant::now();
     loop {
         match core.gate.trouble() {
             None => {
@@ -20,21 +23,23 @@ pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
                 continue;
             }
             Some(Trouble::Wiring(text)) => {
-                core.raise(ENGINE, format!("the engine gave an answer that no Cadence frontend of ours gives: {text}"));
+                core.unready
+                    .raise(ENGINE, format!("the engine gave an answer that no Cadence frontend of ours gives: {text}"));
                 broken = look_at_wiring(core, broken).await;
                 if broken >= CONFIRMATIONS {
                     return text;
                 }
                 if broken == 0 && core.gate.trouble().is_none() {
-                    core.clear(ENGINE);
+                    core.unready.clear(ENGINE);
                     continue;
                 }
             }
             Some(Trouble::Unwell(domain)) => {
+                // An engine that answers probes and fails calls would be probed without a pause otherwise.
+                tokio::time::sleep_until(next_probe).await;
+                next_probe = Instant::now() + core.options.probe_interval;
                 probe(core, domain).await;
-                if core.gate.trouble().is_none() {
-                    continue;
-                }
+                continue;
             }
         }
         tokio::time::sleep(core.options.probe_interval).await;
@@ -55,7 +60,7 @@ async fn look_at_wiring<E: Engine, L: Log>(core: &Core<E, L>, broken: usize) -> 
         }
         // Nobody there says nothing about the wiring: keep waiting, count nothing.
         Wiring::Unreachable(text) => {
-            core.raise(ENGINE, format!("the engine cannot be reached: {text}; replies wait"));
+            core.unready.raise(ENGINE, format!("the engine cannot be reached: {text}; replies wait"));
             broken
         }
     }
@@ -78,12 +83,12 @@ async fn probe<E: Engine, L: Log>(core: &Core<E, L>, domain: Option<DomainRef>) 
         Ok(()) => {
             tracing::info!("the engine answers again; one reply goes first");
             core.gate.probe_answered();
-            core.clear(ENGINE);
+            core.unready.clear(ENGINE);
         }
         Err(text) => {
             let reason = format!("the engine is unwell ({text}): replies wait, none loses an attempt");
             tracing::warn!("{reason}");
-            core.raise(ENGINE, reason);
+            core.unready.raise(ENGINE, reason);
         }
     }
 }

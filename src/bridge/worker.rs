@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::mpsc::SyncSender;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::StreamExt;
@@ -20,11 +18,15 @@ use super::lanes::Lanes;
 use super::options::Options;
 use super::partitions::Partitions;
 use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Received, Wiring};
-use super::settle::{Fate, Work, settle, settle_panicked};
+use super::settle::{Fate, UNFORESEEN, Work, settle, settle_panicked};
 use super::watch::watch;
 use super::windows::{Slot, Windows};
 use crate::admin::BreakerGauge;
-use crate::wire;
+use crate::wire::{self, Limits, Record, Refusal, RefusalCode, Reply};
+
+mod handover;
+
+use handover::Leaving;
 
 /// What the consumer sends.
 #[derive(Debug)]
@@ -47,16 +49,6 @@ pub enum Ending {
     /// The Kafka client cannot go on.
     Fatal(String),
 }
-
-/// Partitions on their way out.
-struct Leaving {
-    partitions: Vec<(PartitionId, Epoch)>,
-    prefixes: SyncSender<Vec<(PartitionId, i64)>>,
-    deadline: Instant,
-}
-
-/// How long the consumer may take to leave its group after the revoke is done: a healthy close takes 0.1 s.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 struct Worker<E, L> {
     core: Rc<Core<E, L>>,
@@ -130,6 +122,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drain_until = None;
         loop {
+            // A batch can overtake the assignment it was read under when both come while the arms below are polled.
+            if let Some(ending) = self.hear(intake) {
+                return ending;
+            }
             self.pump();
             if drain_until.is_some() && self.running.is_empty() {
                 return Ending::Drained;
@@ -139,9 +135,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 self.backlog.is_empty() && self.ready.is_empty() && drain_until.is_none() && core.gate.admits();
             tokio::select! {
                 biased;
-                control = intake.control.recv() => match control {
-                    Some(Control::Fatal(text)) => return Ending::Fatal(text),
-                    Some(control) => self.control(control),
+                control = intake.control.recv() => match control.map(|control| self.control(control)) {
+                    Some(None) => {}
+                    Some(Some(ending)) => return ending,
                     None => return Ending::Fatal("the consumer thread ended unexpectedly".to_owned()),
                 },
                 () = &mut stopped, if drain_until.is_none() => {
@@ -180,6 +176,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             }
             let Some(received) = self.backlog.pop_front() else { return };
             let (id, epoch) = (received.partition, received.epoch);
+            // Behind what is held back already: an offset that was passed over would count as delivered.
+            if self.partitions.open(id, epoch).is_some_and(|partition| partition.blocked) {
+                self.block(id, epoch, received);
+                continue;
+            }
             match self.take_up(received) {
                 TakenUp::Yes => {}
                 TakenUp::NoRoom(back) => {
@@ -200,7 +201,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             return TakenUp::Blocked(received);
         }
         let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
-        let reply = wire::decode(&received.record, &self.core.options.limits[usize::from(id.topic)]);
+        let reply = decode(&received.record, &self.core.options.limits[usize::from(id.topic)]);
         let lane = reply.as_ref().ok().map(|reply| reply.target.lane());
         if lane.is_some_and(|lane| self.lanes.is_full(lane)) {
             return TakenUp::Blocked(received);
@@ -210,7 +211,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             return TakenUp::Yes;
         }
         let received_at_ms = self.core.now_ms();
-        let life = partition.life.clone();
+        let life = Rc::clone(&partition.life);
         let work = Work { received, reply, received_at_ms, life, overtaken: false, _room: room };
         self.ready.extend(match lane {
             Some(lane) => self.lanes.enter(lane, work),
@@ -284,64 +285,6 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
     }
 
-    fn control(&mut self, control: Control) {
-        match control {
-            Control::Assigned(assigned) => {
-                let ids = assigned.iter().map(|(id, _)| *id).collect();
-                self.partitions.assign(assigned);
-                if self.paused {
-                    self.core.log.command(Command::Pause(ids));
-                }
-            }
-            Control::Revoked(partitions, prefixes) => {
-                self.drain(&partitions);
-                // A little before the consumer stops waiting, so that what is contiguous by then is still stored.
-                let deadline = Instant::now() + self.core.options.revoke_timeout.mul_f64(0.8);
-                self.leaving = Some(Leaving { partitions, prefixes, deadline });
-                self.let_go(false);
-            }
-            Control::Lost(partitions) => {
-                self.drain(&partitions);
-                self.forget(&partitions);
-            }
-            Control::Fatal(text) => self.core.die(text),
-        }
-    }
-
-    /// Lets nothing more start for these partitions. What waits stops waiting; calls in flight are let finish.
-    fn drain(&mut self, leaving: &[(PartitionId, Epoch)]) {
-        self.partitions.drain(leaving);
-        self.lanes.remove(|work| work.is_of(leaving));
-        for work in std::mem::take(&mut self.ready) {
-            if work.is_of(leaving) {
-                self.leave_lane(&work);
-            } else {
-                self.ready.push_back(work);
-            }
-        }
-    }
-
-    /// Answers a revoke once nothing of the leaving partitions is in hand, or at its deadline.
-    fn let_go(&mut self, at_deadline: bool) {
-        let drained = |leaving: &mut Leaving| at_deadline || self.partitions.drained(&leaving.partitions);
-        let Some(leaving) = self.leaving.take_if(drained) else { return };
-        let prefixes = self.forget(&leaving.partitions);
-        if leaving.prefixes.send(prefixes).is_err() {
-            tracing::warn!("the consumer stopped waiting for revoked partitions; what was in hand comes again");
-        }
-    }
-
-    fn forget(&mut self, partitions: &[(PartitionId, Epoch)]) -> Vec<(PartitionId, i64)> {
-        for (id, _) in partitions {
-            self.core.metrics.forget_partition(&self.core.options.reply_topics[usize::from(id.topic)], id.partition);
-        }
-        self.partitions.remove(partitions)
-    }
-
-    fn leave_by(&self) -> Option<Instant> {
-        self.leaving.as_ref().map(|leaving| leaving.deadline)
-    }
-
     /// What is done at times rather than per record.
     fn tick(&mut self) {
         let committable = self.partitions.take_committable();
@@ -382,40 +325,6 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             metrics.oldest_unsettled(&options.reply_topics[usize::from(id.topic)], id.partition, age);
         }
     }
-
-    /// Stops intake: what has not started comes again at the next owner.
-    fn start_draining(&mut self) {
-        self.backlog.clear();
-        let all = self.partitions.ids();
-        self.drain(&all);
-    }
-
-    /// Stores what is settled, has the consumer leave the group, and serves the revoke that this brings.
-    async fn close(&mut self, intake: &mut Intake, ending: Ending) -> Ending {
-        self.start_draining();
-        let committable = self.partitions.take_committable();
-        self.core.log.command(Command::Store(committable));
-        self.core.log.command(Command::Close);
-        let patience = Instant::now() + self.core.options.revoke_timeout + CLOSE_PATIENCE;
-        loop {
-            match tokio::time::timeout_at(patience, intake.control.recv()).await {
-                Ok(Some(Control::Revoked(partitions, prefixes))) => {
-                    let stored = self.forget(&partitions);
-                    if prefixes.send(stored).is_err() {
-                        tracing::debug!("the consumer did not wait for its last offsets");
-                    }
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return ending,
-                Err(_) => {
-                    tracing::warn!(
-                        "the consumer did not leave its group in time; the group notices by its session timeout"
-                    );
-                    return ending;
-                }
-            }
-        }
-    }
 }
 
 /// Resolves at `deadline`, or never.
@@ -449,4 +358,10 @@ async fn story<E: Engine, L: Log>(core: Rc<Core<E, L>>, work: Rc<Work>, slot: Sl
         },
     };
     (work, fate)
+}
+
+/// Decodes a reply, panics included.
+fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| wire::decode(record, limits)))
+        .unwrap_or_else(|_| Err(Box::new(Refusal::new(RefusalCode::InternalError, UNFORESEEN))))
 }
