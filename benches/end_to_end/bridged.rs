@@ -1,0 +1,143 @@
+//! The bridge with everything on, with a stopwatch at each seam.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handback::admin::{Health, Metrics};
+use handback::bridge::seams::{Accepted, Call, CallError, Command, DomainRef, Engine, Log, ProduceFault, Wiring};
+use handback::bridge::{self, Ending, Intake, Options, Shared};
+use handback::cadence::Client;
+use handback::config::Settings;
+use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
+use handback::wire::OutRecord;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::figures::{Began, Figures, Stage, micros};
+
+/// What the stopwatches have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    began: Option<Began>,
+    calls: Vec<u32>,
+    acks: Vec<u32>,
+    figures: Option<Figures>,
+}
+
+pub(crate) fn settings(stage: &Stage) -> Settings {
+    let mut settings = Settings::default();
+    settings.kafka.brokers = stage.brokers.clone();
+    settings.kafka.group_id = stage.group.clone();
+    settings.kafka.session_timeout = Duration::from_secs(6);
+    settings.topics.replies = vec![stage.topic("replies")];
+    settings.topics.outcomes = stage.topic("outcomes");
+    settings.topics.dead_letters = stage.topic("dlq");
+    settings.cadence.endpoint = stage.endpoint.clone();
+    settings.bridge.max_in_flight = stage.window;
+    settings
+}
+
+pub(crate) fn consumer_spec(settings: &Settings) -> ConsumerSpec {
+    ConsumerSpec {
+        name: "consumer".to_owned(),
+        config: kafka::client::consumer(&settings.kafka, 0, 1),
+        topics: settings.topics.replies.iter().map(|topic| topic.as_str().into()).collect(),
+        on_gap: OnGap::Stop,
+        revoke_timeout: Duration::from_secs(2),
+        lookup_timeout: Duration::from_secs(10),
+        statistics_interval: Duration::from_secs(1),
+        observer: Arc::new(()),
+    }
+}
+
+pub(crate) fn play(stage: &Stage) -> Figures {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(stage))
+}
+
+async fn run(stage: &Stage) -> Figures {
+    let settings = settings(stage);
+    let metrics = Arc::new(Metrics::new());
+    let consumer = kafka::spawn(consumer_spec(&settings)).unwrap();
+    let spec = ProducerSpec {
+        name: "producer".to_owned(),
+        config: kafka::client::producer(&settings.kafka),
+        observer: Arc::new(()),
+    };
+    let producer = Producer::new(spec).unwrap();
+    let seen = Rc::new(RefCell::new(Seen::default()));
+    let stop = CancellationToken::new();
+    let engine = Timed { client: Client::connect(&settings.cadence, Arc::clone(&metrics)).unwrap(), seen: Rc::clone(&seen) };
+    let log = Counted {
+        log: KafkaLog::new(producer, consumer.commands),
+        seen: Rc::clone(&seen),
+        records: stage.records,
+        stop: stop.clone(),
+    };
+    let shared = Shared { metrics, health: Arc::new(Health::new()), limiter: None, wall_clock };
+    let options = Options::new(&settings, 0, "bench".into(), 1);
+    let intake = Intake { control: consumer.control, records: consumer.records };
+    let ending = bridge::run(engine, log, options, shared, intake, stop).await;
+    assert_eq!(ending, Ending::Drained);
+    let figures = seen.borrow_mut().figures.take();
+    figures.expect("every outcome was acknowledged")
+}
+
+fn wall_clock() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+struct Timed {
+    client: Client,
+    seen: Rc<RefCell<Seen>>,
+}
+
+impl Engine for Timed {
+    async fn call(&self, call: Call<'_>) -> Result<Accepted, CallError> {
+        self.seen.borrow_mut().began.get_or_insert_with(Began::now);
+        let began = Instant::now();
+        let answer = self.client.call(call).await;
+        self.seen.borrow_mut().calls.push(micros(began.elapsed()));
+        answer
+    }
+
+    async fn probe_wiring(&self) -> Wiring {
+        Wiring::Sound
+    }
+
+    async fn probe_history(&self, domain: &DomainRef, nonce: u64) -> Result<(), String> {
+        self.client.probe_history(domain, nonce).await
+    }
+
+    async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
+        self.client.domain_name(id).await
+    }
+}
+
+struct Counted {
+    log: KafkaLog,
+    seen: Rc<RefCell<Seen>>,
+    records: usize,
+    stop: CancellationToken,
+}
+
+impl Log for Counted {
+    async fn produce(&self, record: &OutRecord) -> Result<(), ProduceFault> {
+        let began = Instant::now();
+        let answer = self.log.produce(record).await;
+        let seen = &mut *self.seen.borrow_mut();
+        seen.acks.push(micros(began.elapsed()));
+        if answer.is_ok() && seen.acks.len() == self.records {
+            let (calls, acks) = (std::mem::take(&mut seen.calls), std::mem::take(&mut seen.acks));
+            seen.figures = seen.began.as_ref().map(|began| Figures::since(began, self.records, calls, acks));
+            self.stop.cancel();
+        }
+        answer
+    }
+
+    fn command(&self, command: Command) {
+        self.log.command(command);
+    }
+}

@@ -1,0 +1,95 @@
+//! Replies from Kafka to an engine, end to end: the bridge with everything on beside the bare loop (decode, call,
+//! offsets), in turn, in the same run.
+//!
+//! Broker and engine are processes of their own, so that CPU and memory are those of the process under test alone:
+//! this program starts itself again for each part. Without `HANDBACK_BENCH_BROKERS` the broker is librdkafka's mock.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `HANDBACK_BENCH_BROKERS` | a real broker to use | the mock |
+//! | `HANDBACK_BENCH_RECORDS` | records a run | 100000 |
+//! | `HANDBACK_BENCH_RUNS` | runs of each, of which the median counts | 3 |
+//! | `HANDBACK_BENCH_WINDOWS` | calls in flight | 64,256 |
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on stops")]
+
+mod bare;
+mod bridged;
+mod figures;
+mod stage;
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use figures::{Figures, Stage};
+
+/// Which part of the bench this process plays.
+const ROLE: &str = "HANDBACK_BENCH_ROLE";
+
+fn main() {
+    match env::var(ROLE).as_deref() {
+        Ok("stage") => stage::play(number("HANDBACK_BENCH_RECORDS", 100_000)),
+        Ok("bare") => bare::play(&Stage::from_env()).print(),
+        Ok("bridge") => bridged::play(&Stage::from_env()).print(),
+        Ok(other) => panic!("{ROLE}={other} is no part of this bench"),
+        Err(_) => compare(),
+    }
+}
+
+fn compare() {
+    // `cargo test --benches` only wants to see that it runs.
+    let real = env::args().any(|arg| arg == "--bench");
+    let records = number("HANDBACK_BENCH_RECORDS", if real { 100_000 } else { 2_000 });
+    let runs = number("HANDBACK_BENCH_RUNS", if real { 3 } else { 1 });
+    let windows = env::var("HANDBACK_BENCH_WINDOWS").unwrap_or_else(|_| "64,256".to_owned());
+    let broker = env::var("HANDBACK_BENCH_BROKERS").unwrap_or_else(|_| "librdkafka mock".to_owned());
+    let (mut theatre, stage) = set_stage(records);
+    println!("{records} envelopes of {} bytes a run, median of {runs} runs, broker: {broker}\n", stage.envelope_bytes);
+    println!("{}", Figures::heading());
+    for window in windows.split(',').map(|w| w.trim().parse::<usize>().expect("a window is a number")) {
+        let mut bare = Vec::new();
+        let mut bridge = Vec::new();
+        for run in 0..runs {
+            bare.push(play("bare", &stage, records, window, run));
+            bridge.push(play("bridge", &stage, records, window, run));
+        }
+        let (bare, bridge) = (Figures::median(bare), Figures::median(bridge));
+        println!("{}", bare.row("bare loop", window));
+        println!("{}", bridge.row("handback", window));
+        println!("{:<12} {window:>6}  CPU a record x{:.2}\n", "ratio", bridge.cpu_us / bare.cpu_us);
+    }
+    let _ = theatre.kill();
+    let _ = theatre.wait();
+}
+
+/// Starts broker and engine, and fills the reply topic.
+fn set_stage(records: usize) -> (Child, Stage) {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .env(ROLE, "stage")
+        .env("HANDBACK_BENCH_RECORDS", records.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let stage = Stage::parse(&line).expect("the stage says where it stands");
+    (child, stage)
+}
+
+fn play(role: &str, stage: &Stage, records: usize, window: usize, run: usize) -> Figures {
+    let group = format!("{role}-{window}-{run}-{}", std::process::id());
+    let output = Command::new(env::current_exe().unwrap())
+        .env(ROLE, role)
+        .envs(stage.to_env(records, window, &group))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Figures::parse(&text).unwrap_or_else(|| panic!("{role} gave no figures: {} {text}", output.status))
+}
+
+fn number(name: &str, default: usize) -> usize {
+    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
