@@ -1,5 +1,21 @@
-//! The only room that knows rdkafka.
+//! The only room that knows rdkafka: clients and topics, the consumer thread, the producer, and what Kafka's errors mean.
 
 pub mod client;
 pub mod cluster;
 pub mod topics;
+
+mod consumer;
+mod errors;
+mod inbox;
+mod partitions;
+mod positions;
+mod produce_fault;
+mod producer;
+mod pump;
+mod rebalance;
+mod statistics;
+
+pub use consumer::{ConsumerHandle, ConsumerSpec, spawn};
+pub use errors::{Condition, Error, Observer};
+pub use positions::OnGap;
+pub use producer::{KafkaLog, Producer, ProducerSpec, cluster_id};

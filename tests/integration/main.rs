@@ -3,4 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod contract;
+mod kafka_offsets;
+mod kafka_producer;
+mod kafka_rebalance;
+mod kafka_support;
+mod kafka_trouble;
 mod tidy;

@@ -1,0 +1,133 @@
+//! Where to start reading a partition. `auto.offset.reset` is `error`, so nothing is ever skipped silently: the start
+//! of every partition is decided here, from its committed offset and what the broker still has.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
+
+/// What to do when retention has removed records that were never handled (`topics.on_retention_gap`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnGap {
+    /// Do not read the partition; be unready and name the gap.
+    #[default]
+    Stop,
+    /// Say so in the log and go on with the oldest record there is.
+    Continue,
+}
+
+/// Where reading starts, or why it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// The group has never committed here: from the oldest record.
+    Beginning,
+    /// At this offset.
+    At(i64),
+    /// The offset wanted is below the oldest record there is.
+    Gap {
+        /// The offset wanted.
+        wanted: i64,
+        /// The oldest there is.
+        low: i64,
+    },
+    /// The offset wanted lies beyond the end: the topic was made anew, or its end was lost.
+    Beyond {
+        /// The offset wanted.
+        wanted: i64,
+        /// The end.
+        high: i64,
+    },
+}
+
+/// Decides. `marks` are the oldest offset and the end; without them the offset wanted is believed, and if it is wrong
+/// librdkafka's AutoOffsetReset error brings us back here.
+pub(super) fn decide(wanted: Option<i64>, marks: Option<(i64, i64)>) -> Start {
+    match (wanted, marks) {
+        (None, _) => Start::Beginning,
+        (Some(wanted), Some((low, _))) if wanted < low => Start::Gap { wanted, low },
+        (Some(wanted), Some((_, high))) if wanted > high => Start::Beyond { wanted, high },
+        (Some(wanted), _) => Start::At(wanted),
+    }
+}
+
+/// Why a partition is not read, for people; `None` when it is.
+pub(super) fn halt_reason(topic: &str, partition: i32, start: Start, on_gap: OnGap) -> Option<String> {
+    match start {
+        Start::Beginning | Start::At(_) => None,
+        Start::Gap { wanted, low } => (on_gap == OnGap::Stop).then(|| {
+            format!(
+                "{topic}/{partition} is stopped: retention has removed {} records ({wanted}..{low}) that were never \
+                 handled. Restore them, or accept the loss: set topics.on_retention_gap = \"continue\" and restart",
+                low - wanted
+            )
+        }),
+        Start::Beyond { wanted, high } => Some(format!(
+            "{topic}/{partition} is stopped: the group's committed offset {wanted} lies beyond the end {high}. The topic \
+             was made anew or has lost its end; stop all members and reset the group's offsets for it"
+        )),
+    }
+}
+
+/// Topic and partition.
+pub(super) type Named = (String, i32);
+
+/// Committed offsets by partition; no entry where the group has none.
+///
+/// # Errors
+/// When the coordinator does not answer in time, or answers with an error for any of them.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[Named],
+    within: Duration,
+) -> KafkaResult<HashMap<Named, i64>> {
+    // The list must be gone before the consumer closes: a live one can hang the close for ever.
+    let found = consumer.committed_offsets(list(partitions, Offset::Invalid)?, within)?;
+    let mut offsets = HashMap::new();
+    for element in found.elements() {
+        element.error()?;
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert((element.topic().to_owned(), element.partition()), offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// Oldest offset and end by partition, two requests for each leader. Partitions whose leader gave no answer are absent.
+pub(super) fn watermarks<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[Named],
+    within: Duration,
+) -> HashMap<Named, (i64, i64)> {
+    let deadline = Instant::now() + within;
+    // In a ListOffsets request the "times" -2 and -1 mean oldest and end; fetch_watermarks does the same, one
+    // partition at a time.
+    let ask = |what| -> KafkaResult<HashMap<Named, i64>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let found = consumer.offsets_for_times(list(partitions, what)?, left)?;
+        let known = found.elements().into_iter().filter_map(|e| match (e.error(), e.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some(((e.topic().to_owned(), e.partition()), offset)),
+            _ => None,
+        });
+        Ok(known.collect())
+    };
+    let both = ask(Offset::Beginning).and_then(|low| Ok((low, ask(Offset::End)?)));
+    match both {
+        Ok((low, high)) => low.into_iter().filter_map(|(p, low)| Some((p.clone(), (low, *high.get(&p)?)))).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot read the oldest and newest offsets");
+            HashMap::new()
+        }
+    }
+}
+
+/// A list with the same offset for all.
+pub(super) fn list(partitions: &[Named], offset: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition_offset(topic, *partition, offset)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,179 @@
+//! What a failed produce means. Nothing here is guessed in favour of going on: a code that is not listed is transient,
+//! so the record waits and is tried again.
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use crate::bridge::seams::ProduceFault;
+
+/// Translates librdkafka's code for a record to `topic` (`partition`, when it was fixed). `dead` is what the client says
+/// of itself: once it is dead every produce fails, with whatever code.
+pub(super) fn fault(code: Code, topic: &str, partition: Option<i32>, dead: Option<(Code, String)>) -> ProduceFault {
+    if let Some((code, text)) = dead {
+        return ProduceFault::Fatal(format!("the Kafka producer is dead: {text}{}", fatal_advice(code)));
+    }
+    let place = partition.map_or_else(|| topic.to_owned(), |p| format!("{topic}/{p}"));
+    if is_fatal(code) {
+        return ProduceFault::Fatal(format!("{place}: the Kafka producer is dead: {code}{}", fatal_advice(code)));
+    }
+    match advice(code, topic, partition) {
+        Some(advice) => ProduceFault::Permanent(format!("cannot write to {place}: {code}: {advice}")),
+        None => ProduceFault::Transient(format!("cannot write to {place} yet: {code}")),
+    }
+}
+
+fn is_fatal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Fatal
+            | Code::Fenced
+            | Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            // The idempotent producer gets no producer id.
+            | Code::ClusterAuthorizationFailed
+            | Code::GaplessGuarantee
+    )
+}
+
+fn fatal_advice(code: Code) -> &'static str {
+    match code {
+        Code::ClusterAuthorizationFailed => {
+            ". Grant WRITE on the outcome, dead-letter and retry topics (or IDEMPOTENT_WRITE on the cluster) to our user"
+        }
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ". Another producer has taken its place",
+        _ => "",
+    }
+}
+
+/// What somebody must change before this record can be written; `None` for what passes by itself.
+fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
+    Some(match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => format!(
+            "raise max.message.bytes of {topic}, and message.max.bytes in [kafka.properties] when set there, to the reply \
+             topics' max.message.bytes + 64 KiB"
+        ),
+        Code::TopicAuthorizationFailed => format!("grant WRITE and DESCRIBE on {topic} to our user"),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => {
+            format!("create {topic} with `handback topics create`, or grant DESCRIBE on it to our user")
+        }
+        Code::UnknownPartition | Code::InvalidPartitions => match partition {
+            Some(p) => format!("give {topic} at least {} partitions, as many as the largest reply topic", p + 1),
+            None => format!("give {topic} as many partitions as the largest reply topic has"),
+        },
+        Code::InvalidTopic => "this is not a legal topic name; correct it in [topics]".to_owned(),
+        Code::PolicyViolation => "a policy of the brokers forbids it; ask their operators".to_owned(),
+        Code::SecurityDisabled => "the brokers have no authorizer; correct security.protocol".to_owned(),
+        Code::InvalidRecord | Code::InvalidMessage => {
+            format!("the brokers refuse the record; check that {topic} has cleanup.policy=delete")
+        }
+        Code::InvalidTimestamp => format!("raise message.timestamp.before.max.ms of {topic}, or correct our clock"),
+        Code::UnsupportedForMessageFormat | Code::UnsupportedVersion | Code::UnsupportedFeature => {
+            "the brokers are too old: Kafka 2.1 or newer is needed".to_owned()
+        }
+        Code::UnsupportedCompressionType => "choose another compression.type in [kafka.properties]".to_owned(),
+        Code::InvalidRequiredAcks | Code::InvalidArgument | Code::InvalidConfig | Code::InvalidRequest => {
+            "the brokers refuse the request; check [kafka.properties]".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: Code) -> (&'static str, String) {
+        match fault(code, "activity-outcomes", Some(5), None) {
+            ProduceFault::Transient(text) => ("transient", text),
+            ProduceFault::Permanent(text) => ("permanent", text),
+            ProduceFault::Fatal(text) => ("fatal", text),
+        }
+    }
+
+    #[test]
+    fn each_code_means_one_thing() {
+        let table = [
+            (
+                "transient",
+                &[
+                    Code::MessageTimedOut,
+                    Code::BrokerTransportFailure,
+                    Code::AllBrokersDown,
+                    Code::Authentication,
+                    Code::Resolve,
+                    Code::SSL,
+                    Code::OperationTimedOut,
+                    Code::QueueFull,
+                    Code::PurgeQueue,
+                    Code::PurgeInflight,
+                    Code::LeaderNotAvailable,
+                    Code::NotLeaderForPartition,
+                    Code::RequestTimedOut,
+                    Code::NetworkException,
+                    Code::NotEnoughReplicas,
+                    Code::NotEnoughReplicasAfterAppend,
+                    Code::KafkaStorageError,
+                    Code::OutOfOrderSequenceNumber,
+                    Code::UnknownProducerId,
+                    Code::CoordinatorLoadInProgress,
+                    Code::Unknown,
+                ][..],
+            ),
+            (
+                "permanent",
+                &[
+                    Code::MessageSizeTooLarge,
+                    Code::MessageBatchTooLarge,
+                    Code::InvalidMessageSize,
+                    Code::TopicAuthorizationFailed,
+                    Code::UnknownTopic,
+                    Code::UnknownTopicOrPartition,
+                    Code::UnknownPartition,
+                    Code::InvalidPartitions,
+                    Code::InvalidTopic,
+                    Code::PolicyViolation,
+                    Code::InvalidRecord,
+                    Code::InvalidMessage,
+                    Code::InvalidTimestamp,
+                    Code::UnsupportedForMessageFormat,
+                    Code::UnsupportedCompressionType,
+                    Code::InvalidRequiredAcks,
+                    Code::InvalidArgument,
+                ][..],
+            ),
+            (
+                "fatal",
+                &[
+                    Code::Fatal,
+                    Code::Fenced,
+                    Code::ProducerFenced,
+                    Code::InvalidProducerEpoch,
+                    Code::ClusterAuthorizationFailed,
+                ][..],
+            ),
+        ];
+        for (expected, codes) in table {
+            for code in codes {
+                let (got, text) = kind(*code);
+                assert_eq!(got, expected, "{code:?}: {text}");
+                assert!(text.contains("activity-outcomes/5"), "{code:?} names its place: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn permanent_faults_say_what_to_do() {
+        assert!(kind(Code::MessageSizeTooLarge).1.contains("max.message.bytes of activity-outcomes"));
+        assert!(kind(Code::TopicAuthorizationFailed).1.contains("grant WRITE"));
+        assert!(kind(Code::UnknownPartition).1.contains("at least 6 partitions"));
+        assert!(kind(Code::UnknownTopic).1.contains("topics create"));
+        assert!(kind(Code::ClusterAuthorizationFailed).1.contains("IDEMPOTENT_WRITE"));
+    }
+
+    #[test]
+    fn a_dead_producer_is_dead_whatever_the_code() {
+        let dead = Some((Code::ClusterAuthorizationFailed, "no producer id".to_owned()));
+        assert!(
+            matches!(fault(Code::PurgeQueue, "t", None, dead), ProduceFault::Fatal(text) if text.contains("WRITE"))
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! The producer of outcomes, dead letters and requests: one for the process, shared by all workers.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
+};
+use tokio::sync::{Notify, oneshot};
+
+use super::errors::{self, Conditions, Error, Observer};
+use super::produce_fault::fault;
+use super::statistics::Statistics;
+use crate::bridge::seams::{Command, Log, ProduceFault};
+use crate::wire::OutRecord;
+
+/// How often a full queue is tried again when no delivery says that there is room.
+const ROOM_CHECK: Duration = Duration::from_millis(10);
+
+/// What a producer needs.
+pub struct ProducerSpec {
+    /// Name in conditions and logs, such as `producer`.
+    pub name: String,
+    /// Brokers and security. What the bridge's promise rests on is set here and wins over it.
+    pub config: ClientConfig,
+    /// Hears what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// An idempotent producer that waits for all in-sync replicas. Cheap to clone. Records still on their way when the last
+/// clone is dropped are lost: [`Producer::flush`] first.
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<ThreadedProducer<Context>>,
+}
+
+impl Producer {
+    /// Creates it. Nothing is sent and no broker is waited for.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties.
+    pub fn new(spec: ProducerSpec) -> Result<Self, Error> {
+        let context = Context {
+            conditions: Conditions::new(&spec.name, Arc::new([]), spec.observer),
+            name: spec.name,
+            room: Notify::new(),
+        };
+        let inner = own_properties(spec.config).create_with_context(context).map_err(Error::Client)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Writes a record. Resolves once all in-sync replicas have it. While the client's queue is full it waits for room.
+    /// Dropping the future does not call the record back.
+    ///
+    /// # Errors
+    /// As [`ProduceFault`] says. After a transient fault the record may be in the log nevertheless.
+    pub async fn send(&self, record: &OutRecord) -> Result<(), ProduceFault> {
+        let (answer, delivered) = oneshot::channel();
+        let mut answer = Box::new(answer);
+        loop {
+            // Made before the try, so that room which comes in between is not missed.
+            let room = self.inner.context().room.notified();
+            match self.enqueue(record, answer) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(Code::QueueFull), unused)) => {
+                    answer = unused;
+                    // A delivery is told just before its room is free, so the last one may be told too early.
+                    let _ = tokio::time::timeout(ROOM_CHECK, room).await;
+                }
+                Err((error, _)) => return Err(self.fault(&error, record)),
+            }
+        }
+        match delivered.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.fault(&error, record)),
+            Err(_) => Err(ProduceFault::Transient("the producer was closed".to_owned())),
+        }
+    }
+
+    /// Waits until everything sent is delivered or has failed; true when it did so in time. Blocks.
+    #[must_use]
+    pub fn flush(&self, within: Duration) -> bool {
+        self.inner.flush(within).is_ok()
+    }
+
+    /// The cluster's id, `None` when no broker tells it in time. Blocks.
+    #[must_use]
+    pub fn cluster_id(&self, within: Duration) -> Option<String> {
+        cluster_id(self.inner.client(), within)
+    }
+
+    fn enqueue(&self, record: &OutRecord, answer: Box<Answer>) -> Result<(), (KafkaError, Box<Answer>)> {
+        let mut out = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, answer);
+        out.partition = record.partition;
+        out.key = record.key.as_deref();
+        out.payload = record.value.as_deref();
+        if !record.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            for (key, value) in record.headers.iter() {
+                headers = headers.insert(Header { key, value: value.map(|v| &v[..]) });
+            }
+            out.headers = Some(headers);
+        }
+        self.inner.send(out).map_err(|(error, out)| (error, out.delivery_opaque))
+    }
+
+    fn fault(&self, error: &KafkaError, record: &OutRecord) -> ProduceFault {
+        match error.rdkafka_error_code() {
+            Some(code) => fault(code, &record.topic, record.partition, self.inner.client().fatal_error()),
+            None => ProduceFault::Permanent(format!("cannot write to {}: {error}", record.topic)),
+        }
+    }
+}
+
+/// The cluster's id, `None` when no broker tells it in time. Blocks.
+#[must_use]
+pub fn cluster_id<C: ClientContext>(client: &Client<C>, within: Duration) -> Option<String> {
+    client.fetch_cluster_id(within).filter(|id| !id.is_empty())
+}
+
+/// The log of one worker: the shared producer and its own consumer.
+#[derive(Clone)]
+pub struct KafkaLog {
+    producer: Producer,
+    commands: Sender<Command>,
+}
+
+impl KafkaLog {
+    /// Joins the two.
+    #[must_use]
+    pub fn new(producer: Producer, commands: Sender<Command>) -> Self {
+        Self { producer, commands }
+    }
+}
+
+impl Log for KafkaLog {
+    async fn produce(&self, record: &OutRecord) -> Result<(), ProduceFault> {
+        self.producer.send(record).await
+    }
+
+    fn command(&self, command: Command) {
+        // A consumer that is gone has said so on its control channel.
+        let _ = self.commands.send(command);
+    }
+}
+
+/// Who waits for a delivery.
+type Answer = oneshot::Sender<Result<(), KafkaError>>;
+
+struct Context {
+    name: String,
+    conditions: Conditions,
+    /// Told at each delivery: the queue has room.
+    room: Notify,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        errors::log(&self.name, level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code() {
+            self.conditions.heard(code, reason);
+        }
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        if Statistics::parse(json).is_some_and(|s| s.connected()) {
+            self.conditions.connected();
+        }
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    type DeliveryOpaque = Box<Answer>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, answer: Box<Answer>) {
+        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+        // Nobody waits for it when the future was dropped.
+        let _ = answer.send(result);
+        self.room.notify_waiters();
+    }
+}
+
+/// The given properties with those that belong to this file.
+fn own_properties(mut config: ClientConfig) -> ClientConfig {
+    // Durable before done; and a retry inside librdkafka makes no second copy.
+    config.set("enable.idempotence", "true");
+    config.set("acks", "all");
+    config.set("statistics.interval.ms", "5000");
+    // One record that is too large fails its whole batch at the broker: keep batches far below any topic's limit.
+    default(&mut config, "batch.size", "131072");
+    // Memory while the brokers are away. Beyond it, sends wait.
+    default(&mut config, "queue.buffering.max.kbytes", "131072");
+    // As the Java client does it, for records without a fixed partition.
+    default(&mut config, "partitioner", "murmur2_random");
+    config
+}
+
+/// Sets a property that the settings leave open.
+fn default(config: &mut ClientConfig, name: &str, value: &str) {
+    if config.get(name).is_none() {
+        config.set(name, value);
+    }
+}

@@ -1,0 +1,293 @@
+//! The loop of the consumer thread.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
+
+use super::rebalance::Context;
+use crate::bridge::seams::{Command, Control, PartitionId, Received};
+use crate::wire::{Headers, Origin, Record};
+
+/// Records in a batch. More gains nothing measurable; fewer makes the channel hop visible.
+pub(super) const BATCH: usize = 64;
+
+/// Longest a poll waits. Bounds how late a command is seen.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Wait between two tries to hand over a batch while the worker is busy.
+const NAP: Duration = Duration::from_millis(2);
+
+/// How long the worker may take nothing before fetching is paused. Pausing throws away what was fetched ahead, so it is
+/// for stalls, not for flow control.
+const STALL: Duration = Duration::from_secs(1);
+
+/// How long records may come without a break while the worker is the slower side. Rebalances queue up behind fetched
+/// records; pausing for a moment throws those away and brings the rebalances forward.
+const BREATH: Duration = Duration::from_secs(5);
+
+/// Shortest time between two repairs of reading positions.
+const REPAIR: Duration = Duration::from_secs(1);
+
+/// How often a missing or forbidden topic is looked at again.
+const TOPIC_CHECK: Duration = Duration::from_secs(5);
+
+/// Whether the thread goes on.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Next,
+    Last,
+}
+
+/// The thread's state.
+pub(super) struct Pump {
+    consumer: BaseConsumer<Context>,
+    topics: Arc<[Arc<str>]>,
+    records: mpsc::Sender<Vec<Received>>,
+    /// Read, not yet handed over. Grows past [`BATCH`] only by what was on its way when fetching was paused.
+    held: Vec<Received>,
+    /// Since when the worker has taken nothing.
+    full_since: Option<Instant>,
+    /// When the fetched records last ran out, so that nothing can be waiting behind them.
+    last_empty: Instant,
+    /// When positions are to be checked.
+    repair_at: Option<Instant>,
+    next_topic_check: Instant,
+}
+
+impl Pump {
+    pub(super) fn new(
+        consumer: BaseConsumer<Context>,
+        topics: Arc<[Arc<str>]>,
+        records: mpsc::Sender<Vec<Received>>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            consumer,
+            topics,
+            records,
+            held: Vec::with_capacity(BATCH),
+            full_since: None,
+            last_empty: now,
+            repair_at: None,
+            next_topic_check: now,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        while self.turn() == Turn::Next {}
+        // Runs the revoke callback, which still waits for the worker; commits; leaves the group.
+        drop(self.consumer);
+    }
+
+    fn context(&self) -> &Arc<Context> {
+        self.consumer.context()
+    }
+
+    fn turn(&mut self) -> Turn {
+        if self.obey() == Turn::Last || self.context().control.is_closed() {
+            return Turn::Last;
+        }
+        self.look_after_positions();
+        self.look_after_topics();
+        if !self.hand_over() {
+            return self.wait_for_worker();
+        }
+        if self.context().partitions().choked() {
+            return self.catch_breath();
+        }
+        if self.last_empty.elapsed() >= BREATH {
+            self.choke(true);
+            return Turn::Next;
+        }
+        self.fill()
+    }
+
+    /// Reads one batch.
+    fn fill(&mut self) -> Turn {
+        if self.poll(POLL) == Turn::Last {
+            return Turn::Last;
+        }
+        while !self.held.is_empty() && self.held.len() < BATCH {
+            let before = self.held.len();
+            if self.poll(Duration::ZERO) == Turn::Last {
+                return Turn::Last;
+            }
+            if self.held.len() == before {
+                break;
+            }
+        }
+        Turn::Next
+    }
+
+    /// The worker is busy, and a batch is held.
+    fn wait_for_worker(&mut self) -> Turn {
+        if self.context().partitions().choked() {
+            return self.poll(POLL);
+        }
+        let since = *self.full_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= STALL || self.last_empty.elapsed() >= BREATH {
+            self.choke(true);
+        } else {
+            thread::sleep(NAP);
+        }
+        Turn::Next
+    }
+
+    /// Fetching is paused and the worker takes records again: go on once nothing waits behind old records.
+    fn catch_breath(&mut self) -> Turn {
+        let before = self.last_empty;
+        let turn = self.poll(POLL);
+        if self.held.is_empty() && self.last_empty > before {
+            self.choke(false);
+        }
+        turn
+    }
+
+    fn choke(&mut self, choked: bool) {
+        tracing::debug!(consumer = %self.context().name, choked, "worker is slower than the log: fetching paused or resumed");
+        self.context().partitions().set_choked(choked);
+        self.context().apply_pauses(&self.consumer);
+    }
+
+    /// Commands first: they are cheap, and stores must not wait for records.
+    fn obey(&mut self) -> Turn {
+        let context = self.consumer.context().clone();
+        loop {
+            let Some(command) = context.inbox().next() else { return Turn::Next };
+            match command {
+                Command::Store(offsets) => context.store(&self.consumer, offsets),
+                Command::Pause(ids) => self.set_paused(&ids, true),
+                Command::Resume(ids) => self.set_paused(&ids, false),
+                Command::Close => return Turn::Last,
+            }
+        }
+    }
+
+    fn set_paused(&self, ids: &[PartitionId], paused: bool) {
+        self.context().partitions().set_paused(ids, paused);
+        self.context().apply_pauses(&self.consumer);
+    }
+
+    /// One call into librdkafka, which may run callbacks; a record goes to `held`.
+    fn poll(&mut self, wait: Duration) -> Turn {
+        let began = Instant::now();
+        let polled = self.consumer.poll(wait);
+        if !wait.is_zero() && began.elapsed() >= Duration::from_millis(1) {
+            self.last_empty = Instant::now();
+        }
+        match polled {
+            None => Turn::Next,
+            Some(Ok(message)) => {
+                if let Some(received) = receive(self.consumer.context(), &self.topics, &message) {
+                    self.held.push(received);
+                }
+                Turn::Next
+            }
+            Some(Err(error)) => self.poll_error(&error),
+        }
+    }
+
+    /// The error callback has heard the error before and raised what is to be raised.
+    fn poll_error(&mut self, error: &KafkaError) -> Turn {
+        let fatal =
+            matches!(error, KafkaError::MessageConsumptionFatal(_)) || error.rdkafka_error_code() == Some(Code::Fatal);
+        if fatal {
+            let text = match self.consumer.client().fatal_error() {
+                Some((code, text)) => format!("{code}: {text}"),
+                None => error.to_string(),
+            };
+            let _ = self.context().control.send(Control::Fatal(format!("the Kafka consumer is dead: {text}")));
+            return Turn::Last;
+        }
+        if matches!(error.rdkafka_error_code(), Some(Code::AutoOffsetReset | Code::LogTruncation)) {
+            // librdkafka has stopped reading some partition, does not say which, and will not say it again.
+            self.repair_at.get_or_insert_with(Instant::now);
+        }
+        Turn::Next
+    }
+
+    /// True when nothing is held any more.
+    fn hand_over(&mut self) -> bool {
+        if self.held.is_empty() {
+            return true;
+        }
+        match self.records.try_send(std::mem::replace(&mut self.held, Vec::with_capacity(BATCH))) {
+            Ok(()) => {
+                self.full_since = None;
+                true
+            }
+            Err(TrySendError::Full(batch)) => {
+                self.held = batch;
+                false
+            }
+            // The control channel tells the same: the next turn is the last.
+            Err(TrySendError::Closed(_)) => true,
+        }
+    }
+
+    /// After an error about positions: start every partition anew where it stands, or where that is impossible, as
+    /// [`OnGap`](super::OnGap) says. A seek would not do: it is refused or lost on such a partition.
+    fn look_after_positions(&mut self) {
+        if self.repair_at.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        match self.context().restart(&self.consumer) {
+            Ok(()) => {
+                self.repair_at = None;
+                self.context().conditions.clear("positions");
+            }
+            Err(error) => {
+                self.repair_at = Some(Instant::now() + REPAIR);
+                let reason = format!("some partition is not read, and its position cannot be repaired yet: {error}");
+                self.context().conditions.raise("positions", reason);
+            }
+        }
+    }
+
+    /// A missing topic is reported once; that it has come is not reported to members that get none of its partitions.
+    fn look_after_topics(&mut self) {
+        if self.next_topic_check > Instant::now() || !self.context().conditions.topic_trouble() {
+            return;
+        }
+        self.next_topic_check = Instant::now() + TOPIC_CHECK;
+        let bound = self.context().lookup_timeout;
+        let seen = |topic: &Arc<str>| {
+            let metadata = self.consumer.fetch_metadata(Some(topic), bound);
+            metadata.is_ok_and(|m| m.topics().iter().any(|t| t.error().is_none() && !t.partitions().is_empty()))
+        };
+        let all: Vec<_> = self.topics.iter().filter(|t| seen(t)).collect();
+        all.iter().for_each(|t| self.context().conditions.topic_seen(t));
+        if all.len() == self.topics.len() {
+            self.context().conditions.topics_seen();
+        }
+    }
+}
+
+/// Copies a record out; a message kept alive would keep the consumer from closing.
+fn receive(context: &Context, topics: &[Arc<str>], message: &BorrowedMessage<'_>) -> Option<Received> {
+    let (partition, epoch) = {
+        let mut partitions = context.partitions();
+        let id = partitions.id(message.topic(), message.partition())?;
+        (id, partitions.read(id, message.offset())?)
+    };
+    let bytes = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
+    let headers = message
+        .headers()
+        .map_or_else(Headers::new, |headers| headers.iter().map(|h| (h.key.to_owned(), bytes(h.value))).collect());
+    let origin = Origin {
+        topic: topics[usize::from(partition.topic)].clone(),
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis(),
+    };
+    let record = Record { origin, key: bytes(message.key()), value: bytes(message.payload()), headers };
+    Some(Received { partition, epoch, record })
+}

@@ -1,0 +1,153 @@
+//! Delivered means delivered, and each way to fail says what it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use handback::bridge::seams::{Log, ProduceFault};
+use handback::kafka::{KafkaLog, Producer, ProducerSpec};
+use handback::wire::{Headers, OutRecord};
+use rdkafka::ClientConfig;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use crate::kafka_support::*;
+
+fn producer(cluster: &Cluster, more: &[(&str, &str)], told: Arc<Told>) -> Producer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers());
+    for (name, value) in more {
+        config.set(*name, *value);
+    }
+    Producer::new(ProducerSpec { name: "producer".to_owned(), config, observer: told }).unwrap()
+}
+
+fn record(value: &'static [u8]) -> OutRecord {
+    let mut headers = Headers::new();
+    headers.push("handback-kind", bytes::Bytes::from_static(b"test"));
+    headers.push("empty", None);
+    OutRecord {
+        topic: TOPIC.into(),
+        partition: Some(1),
+        key: Some(bytes::Bytes::from_static(b"key")),
+        value: Some(bytes::Bytes::from_static(value)),
+        headers,
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledged_record_is_in_the_log_as_it_was_sent() {
+    let cluster = cluster(2);
+    let producer = producer(&cluster, &[], Arc::default());
+    let log = KafkaLog::new(producer.clone(), std::sync::mpsc::channel().0);
+    log.produce(&record(b"value")).await.unwrap();
+    assert!(producer.cluster_id(PATIENCE).is_some());
+
+    let mut reader = consumer(member_config(&cluster, "reader"));
+    let got = read(&mut reader, 1).await.remove(0).record;
+    assert_eq!(got.origin.partition, 1);
+    let expected = record(b"value");
+    assert_eq!((got.key, got.value, got.headers), (expected.key, expected.value, expected.headers));
+    close(reader).await;
+}
+
+#[tokio::test]
+async fn passing_trouble_inside_the_cluster_is_not_the_callers() {
+    let cluster = cluster(2);
+    let producer = producer(&cluster, &[("retry.backoff.ms", "10")], Arc::default());
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+        ],
+    );
+    producer.send(&record(b"value")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_somebody_must_change_is_permanent_and_says_what() {
+    let cluster = cluster(2);
+    let table = [
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "grant WRITE and DESCRIBE on activity-replies"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "raise max.message.bytes of activity-replies"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION, "a policy of the brokers forbids it"),
+    ];
+    for (error, advice) in table {
+        let producer = producer(&cluster, &[], Arc::default());
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
+        match producer.send(&record(b"value")).await {
+            Err(ProduceFault::Permanent(text)) => assert!(text.contains(advice), "{text}"),
+            other => panic!("{error:?}: {other:?}"),
+        }
+    }
+    let producer = producer(&cluster, &[("message.max.bytes", "1000")], Arc::default());
+    let mut large = record(b"");
+    large.value = Some(vec![0; 2_000].into());
+    assert!(matches!(producer.send(&large).await, Err(ProduceFault::Permanent(_))), "refused by the client itself");
+    let mut elsewhere = record(b"value");
+    elsewhere.partition = Some(9);
+    match producer.send(&elsewhere).await {
+        Err(ProduceFault::Permanent(text)) => assert!(text.contains("at least 10 partitions"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn brokers_that_are_away_are_transient_and_told() {
+    let cluster = cluster(2);
+    let told = Arc::new(Told::default());
+    let producer =
+        producer(&cluster, &[("message.timeout.ms", "1000"), ("reconnect.backoff.max.ms", "200")], told.clone());
+    producer.send(&record(b"value")).await.unwrap();
+    cluster.broker_down(-1).unwrap();
+    match producer.send(&record(b"value")).await {
+        Err(ProduceFault::Transient(text)) => assert!(text.contains("activity-replies/1"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let key = "kafka/producer/brokers";
+    until("it is told", || told.reason(key).is_some()).await;
+    cluster.broker_up(-1).unwrap();
+    until("records are taken again", || true).await;
+    while producer.send(&record(b"value")).await.is_err() {}
+    until("it is over", || told.reason(key).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_producer_that_gets_no_id_is_dead_and_says_which_permission_it_needs() {
+    let cluster = cluster(2);
+    cluster.request_errors(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 5],
+    );
+    let producer = producer(&cluster, &[], Arc::default());
+    for _ in 0..2 {
+        match producer.send(&record(b"value")).await {
+            Err(ProduceFault::Fatal(text)) => assert!(text.contains("IDEMPOTENT_WRITE"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_senders_wait() {
+    let cluster = cluster(2);
+    let producer = producer(&cluster, &[("queue.buffering.max.messages", "3")], Arc::default());
+    let record = record(b"value");
+    let all = join_all((0..100).map(|_| producer.send(&record)));
+    let sent = tokio::time::timeout(PATIENCE, all).await.expect("all are sent");
+    assert!(sent.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn flush_waits_for_what_nobody_waits_for() {
+    let cluster = cluster(2);
+    let producer = producer(&cluster, &[("linger.ms", "200")], Arc::default());
+    let record = record(b"value");
+    // Polled once, then dropped: the record is on its way.
+    assert!(tokio::time::timeout(Duration::ZERO, producer.send(&record)).await.is_err());
+    assert!(producer.flush(PATIENCE));
+    let mut reader = consumer(member_config(&cluster, "reader"));
+    read(&mut reader, 1).await;
+    close(reader).await;
+}
