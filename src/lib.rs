@@ -27,6 +27,8 @@ mod run;
 
 pub mod dev;
 
+pub mod cli;
+
 pub mod exit;
 
 pub use run::{Ended, run};

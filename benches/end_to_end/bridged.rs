@@ -69,7 +69,8 @@ async fn run(stage: &Stage) -> Figures {
     let producer = Producer::new(spec).unwrap();
     let seen = Rc::new(RefCell::new(Seen::default()));
     let stop = CancellationToken::new();
-    let engine = Timed { client: Client::connect(&settings.cadence, Arc::clone(&metrics)).unwrap(), seen: Rc::clone(&seen) };
+    let engine =
+        Timed { client: Client::connect(&settings.cadence, Arc::clone(&metrics)).unwrap(), seen: Rc::clone(&seen) };
     let log = Counted {
         log: KafkaLog::new(producer, consumer.commands),
         seen: Rc::clone(&seen),

@@ -70,7 +70,10 @@ fn fill(stage: &Stage, records: usize) {
     for number in 0..records {
         let value = envelope(number);
         let partition = (number % PARTITIONS as usize) as i32;
-        producer.send(BaseRecord::<(), _>::to(&topic).partition(partition).payload(&value)).map_err(|(e, _)| e).unwrap();
+        producer
+            .send(BaseRecord::<(), _>::to(&topic).partition(partition).payload(&value))
+            .map_err(|(e, _)| e)
+            .unwrap();
     }
     producer.flush(Timeout::After(std::time::Duration::from_secs(60))).unwrap();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{GroupProtocol, Settings};
+use super::{GroupProtocol, Settings, Topics};
 
 /// Largest `bridge.workers`: more consumer threads than a large machine has cores are a slip of the finger.
 pub const MAX_WORKERS: usize = 64;
@@ -37,9 +37,9 @@ const OWNED: [(&str, &str); 17] = [
 
 /// Everything that is wrong with `settings`, as setting and message. A check that reads one of the settings that are
 /// `wrong` already is passed over: its value is a default that nobody has chosen.
-pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>) -> Vec<(String, String)> {
+pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_required: bool) -> Vec<(String, String)> {
     let mut checks = Checks { wrong, found: Vec::new() };
-    kafka(&mut checks, settings);
+    kafka(&mut checks, settings, group_required);
     topics(&mut checks, settings);
     cadence(&mut checks, settings);
     bridge(&mut checks, settings);
@@ -72,9 +72,9 @@ impl Checks<'_> {
     }
 }
 
-fn kafka(checks: &mut Checks<'_>, Settings { kafka, .. }: &Settings) {
+fn kafka(checks: &mut Checks<'_>, Settings { kafka, .. }: &Settings, group_required: bool) {
     checks.must(&["kafka.brokers"], !kafka.brokers.trim().is_empty(), || "names no broker".into());
-    checks.must(&["kafka.group_id"], !kafka.group_id.trim().is_empty(), || {
+    checks.must(&["kafka.group_id"], !group_required || !kafka.group_id.trim().is_empty(), || {
         "is required: the consumer group of this bridge, such as \"orders-handback\"; \
          set it in the file or by HANDBACK__KAFKA__GROUP_ID"
             .into()
@@ -117,7 +117,7 @@ fn topics(checks: &mut Checks<'_>, Settings { topics, .. }: &Settings) {
             format!("{name:?} is not one of topics.replies")
         });
     }
-    let delays: Vec<Option<Duration>> = topics.retry.iter().map(|name| retry_delay(name)).collect();
+    let delays: Vec<Option<Duration>> = topics.retry.iter().map(|name| Topics::delay_of(name)).collect();
     for (name, _) in topics.retry.iter().zip(&delays).filter(|(_, delay)| delay.is_none()) {
         checks.must(&["topics.retry"], false, || format!("{name:?} does not end in its delay, such as \"-30s\""));
     }
@@ -129,11 +129,6 @@ fn topics(checks: &mut Checks<'_>, Settings { topics, .. }: &Settings) {
 fn is_topic_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=MAX_TOPIC_NAME).contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."
-}
-
-/// The delay that a retry topic's name ends in.
-fn retry_delay(name: &str) -> Option<Duration> {
-    name.rsplit_once('-').and_then(|(_, delay)| humantime::parse_duration(delay).ok()).filter(|delay| !delay.is_zero())
 }
 
 fn cadence(checks: &mut Checks<'_>, Settings { cadence, .. }: &Settings) {

@@ -16,13 +16,32 @@ impl Settings {
     /// # Errors
     /// Every fault there is, each with its origin: unknown names, wrong types, values that do not go together.
     pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Faults> {
+        Self::read(path, env, true)
+    }
+
+    /// The same for a process that joins no consumer group: `kafka.group_id` may be absent.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_without_group(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Faults> {
+        Self::read(path, env, false)
+    }
+
+    fn read(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        group_required: bool,
+    ) -> Result<Self, Faults> {
         let mut draft = Draft::default();
         if let Some(path) = path {
             draft.read_file(path)?;
         }
         draft.read_env(env);
         draft.refuse_unknown_names();
-        draft.into_settings()
+        draft.into_settings(group_required)
     }
 }
 
@@ -100,10 +119,10 @@ impl Draft {
         }
     }
 
-    fn into_settings(mut self) -> Result<Settings, Faults> {
+    fn into_settings(mut self, group_required: bool) -> Result<Settings, Faults> {
         let settings = self.deserialise();
         let wrong: BTreeSet<String> = self.faults.iter().map(|fault| fault.setting.clone()).collect();
-        for (setting, message) in check::check(&settings, &wrong) {
+        for (setting, message) in check::check(&settings, &wrong, group_required) {
             self.fault(&setting, message);
         }
         if self.faults.is_empty() { Ok(settings) } else { Err(Faults(self.faults)) }

@@ -32,15 +32,16 @@ impl Properties {
         self.0.insert(name.into(), value.into());
     }
 
-    fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.iter().map(|(name, value)| (name, if is_secret(name) { REDACTED } else { value }))
+    /// Whether a property of this name holds a secret.
+    #[must_use]
+    pub fn is_secret(name: &str) -> bool {
+        // Where keys and tokens come from is no secret, and worth seeing.
+        !name.ends_with(".url") && !name.ends_with(".location") && SECRET_NAMES.iter().any(|part| name.contains(part))
     }
-}
 
-/// Whether a property of this name holds a secret.
-fn is_secret(name: &str) -> bool {
-    // Where the tokens come from is no secret, and worth seeing.
-    !name.ends_with(".url") && !name.ends_with(".location") && SECRET_NAMES.iter().any(|part| name.contains(part))
+    fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().map(|(name, value)| (name, if Self::is_secret(name) { REDACTED } else { value }))
+    }
 }
 
 impl fmt::Debug for Properties {

@@ -1,5 +1,7 @@
 //! `[topics]`: the names of the topics of the wire contract.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::section::section;
@@ -29,6 +31,15 @@ section! {
         // Replies that retention has removed are activities that nobody will ever answer: a person should know first.
         /// When retention has removed records that were not read yet: `stop` the partition and say so, or `continue`.
         pub on_retention_gap: OnRetentionGap = OnRetentionGap::Stop,
+    }
+}
+
+impl Topics {
+    /// The delay that the name of a retry topic ends in.
+    #[must_use]
+    pub fn delay_of(retry_topic: &str) -> Option<Duration> {
+        let (_, delay) = retry_topic.rsplit_once('-')?;
+        humantime::parse_duration(delay).ok().filter(|delay| !delay.is_zero())
     }
 }
 

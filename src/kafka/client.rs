@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use crate::config::{GroupProtocol, Kafka};
+use crate::config::{GroupProtocol, Kafka, Properties};
 
 /// librdkafka stops fetching a partition for this long when its queue is full, even if the queue empties at once. The
 /// default of a second cuts throughput to a quarter for any consumer slower than the broker.
@@ -129,9 +129,9 @@ pub fn admin(kafka: &Kafka) -> ClientConfig {
 pub fn property_faults(kafka: &Kafka) -> Vec<(String, String)> {
     let refused = |(name, value): (&str, &str)| {
         let error = ClientConfig::new().set(name, value).create_native_config().err()?;
-        // librdkafka repeats the value of a property that it does not take.
-        let shown = error.to_string().replace(value, "[value]");
-        Some((format!("kafka.properties.{name}"), shown))
+        // librdkafka repeats the value that it does not take.
+        let message = if Properties::is_secret(name) { "is not taken by librdkafka".into() } else { error.to_string() };
+        Some((format!("kafka.properties.{name}"), message))
     };
     kafka.properties.iter().filter_map(refused).collect()
 }

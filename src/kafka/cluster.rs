@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use tokio::time::Instant;
 
 use super::client;
 use crate::config::Kafka;
@@ -118,8 +119,7 @@ impl Cluster {
             // Errors reach the context; what a consumer without subscription polls is nothing.
             drop(self.consumer.poll(Duration::from_millis(10)));
         }
-        let errors = self.consumer.context().errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        errors.iter().find(|(code, _)| is_certain(*code)).or(errors.last()).cloned()
+        self.consumer.context().telling()
     }
 }
 
@@ -145,6 +145,19 @@ impl Topic {
 #[derive(Clone, Default)]
 pub(super) struct Listener {
     errors: Arc<Mutex<Vec<(Code, String)>>>,
+}
+
+impl Listener {
+    /// The error that says most of those reported so far.
+    pub(super) fn telling(&self) -> Option<(Code, String)> {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.iter().find(|(code, _)| is_certain(*code)).or(errors.last()).cloned()
+    }
+
+    /// Whether an error was reported that no waiting will cure.
+    pub(super) fn is_certain(&self) -> bool {
+        self.telling().is_some_and(|(code, _)| is_certain(code))
+    }
 }
 
 impl ClientContext for Listener {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod send;
 pub mod topics;
 
 mod consumer;

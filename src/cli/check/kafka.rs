@@ -1,0 +1,113 @@
+//! Probes of the cluster, the group and the topics.
+
+use std::collections::BTreeMap;
+
+use super::finding::{Area, Finding};
+use super::topics;
+use crate::cli::blocking;
+use crate::cli::topics::plan;
+use crate::config::Settings;
+use crate::kafka::cluster::{Cluster, Overview, Unreachable};
+use crate::kafka::topics::{Admin, AdminError, TopicSettings};
+
+const BROKERS: &str = "brokers";
+const GROUP: &str = "group";
+
+/// Everything that can be learnt from the brokers. Never fails: what cannot be learnt is a finding.
+pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
+    let (overview, group) = match look(settings).await {
+        Ok(seen) => seen,
+        Err(error) => return vec![Finding::fault(Area::Kafka, BROKERS, error.what, error.advice)],
+    };
+    let mut findings = vec![brokers(&overview), group];
+    let (topic_settings, unknown) = topic_settings(settings, &overview).await;
+    findings.extend(topics::judge(settings, &overview, &topic_settings));
+    findings.extend(unknown);
+    findings
+}
+
+/// Looks at the cluster, then at the group by way of the first reply topic that exists.
+async fn look(settings: &Settings) -> Result<(Overview, Finding), Unreachable> {
+    let (kafka, replies) = (settings.kafka.clone(), settings.topics.replies.clone());
+    let looked = blocking(move || {
+        let cluster = Cluster::new(&kafka)?;
+        let overview = cluster.overview(kafka.metadata_timeout)?;
+        let group = match replies.iter().find_map(|name| Some((name, overview.topics.get(name)?))) {
+            Some((name, topic)) => {
+                let access = cluster.group_access(name, topic.partitions, kafka.metadata_timeout);
+                group(&kafka.group_id, name, topic.partitions, access.map(|committed| committed.partitions))
+            }
+            None => Finding::warn(
+                Area::Kafka,
+                GROUP,
+                format!("{} was not tried: no reply topic exists", kafka.group_id),
+                "create the topics first",
+            ),
+        };
+        Ok((overview, group))
+    });
+    looked.await.unwrap_or_else(|error| Err(Unreachable { what: error.to_string(), advice: "report this" }))
+}
+
+fn group(group: &str, topic: &str, partitions: usize, committed: Result<usize, Unreachable>) -> Finding {
+    match committed {
+        Ok(0) => Finding::ok(Area::Kafka, GROUP, format!("{group} may be used; it begins at the oldest reply")),
+        Ok(committed) => {
+            let what =
+                format!("{group} may be used; {committed} of {partitions} partitions of {topic} were read before");
+            Finding::ok(Area::Kafka, GROUP, what)
+        }
+        Err(error) => Finding::fault(Area::Kafka, GROUP, format!("{group}: {}", error.what), error.advice),
+    }
+}
+
+fn brokers(overview: &Overview) -> Finding {
+    let cluster = overview.cluster_id.as_deref().map(|id| format!(", cluster {id}")).unwrap_or_default();
+    let what = match overview.brokers {
+        1 => format!("1 broker{cluster}"),
+        number => format!("{number} brokers{cluster}"),
+    };
+    if overview.brokers < 3 {
+        let fix = "fine for development; use three or more where replies must not be lost";
+        return Finding::warn(Area::Kafka, BROKERS, what, fix);
+    }
+    Finding::ok(Area::Kafka, BROKERS, what)
+}
+
+/// The settings of the topics that exist, and a finding for each whose settings are not told.
+async fn topic_settings(settings: &Settings, overview: &Overview) -> (BTreeMap<String, TopicSettings>, Vec<Finding>) {
+    let existing: Vec<&str> = plan::roles(settings)
+        .into_iter()
+        .map(|(_, name)| name)
+        .filter(|name| overview.topics.contains_key(*name))
+        .collect();
+    if existing.is_empty() {
+        return (BTreeMap::new(), Vec::new());
+    }
+    let unknown = |subject: &str, what: String, fix: &str| Finding::warn(Area::Topics, subject, what, fix);
+    let asked = match Admin::new(&settings.kafka) {
+        Ok(admin) => admin.settings(&existing).await,
+        Err(error) => Err(error.into()),
+    };
+    let answers = match asked {
+        Ok(answers) => answers,
+        Err(AdminError::Unsupported) => {
+            let what = "this broker does not tell topic settings, so that retention, sizes and replicas in sync were not \
+                        checked";
+            let fix = "expected of `handback dev`; any Apache Kafka tells them";
+            return (BTreeMap::new(), vec![unknown("settings", what.into(), fix)]);
+        }
+        Err(AdminError::Failed(error)) => {
+            let what = format!("topic settings were not checked: {}", error.what);
+            return (BTreeMap::new(), vec![unknown("settings", what, error.advice)]);
+        }
+    };
+    let (mut known, mut findings) = (BTreeMap::new(), Vec::new());
+    for (name, answer) in answers {
+        match answer {
+            Ok(settings) => drop(known.insert(name, settings)),
+            Err(error) => findings.push(unknown(&name, format!("settings not checked: {}", error.what), error.advice)),
+        }
+    }
+    (known, findings)
+}
