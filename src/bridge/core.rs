@@ -15,7 +15,9 @@ use super::seams::{CallError, DomainRef, Engine, Log, ProduceFault};
 use super::settle::{Conclusion, Gone, Work};
 use super::unready::{Held, Unready};
 use crate::admin::{Health, Metrics};
-use crate::wire::{DeadLetter, Origin, OutRecord, Outcome, OutcomeKind, Reply, Target, TokenPrint, TokenPrinter};
+use crate::wire::{
+    ActivityRef, DeadLetter, Origin, OutRecord, Outcome, OutcomeKind, Reply, Target, TokenPrint, TokenPrinter,
+};
 
 /// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
 const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -262,7 +264,14 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.traceparent = reply.traceparent.clone();
                 outcome.target_key = reply.target.key();
             }
-            Err(refusal) => outcome.action = refusal.action,
+            // Whatever a refused reply said about itself, so that its service can recognise it.
+            Err(refusal) => {
+                outcome.action = refusal.action;
+                outcome.idempotency_key = refusal.idempotency_key.clone();
+                outcome.metadata = refusal.metadata.clone();
+                outcome.traceparent = refusal.traceparent.clone();
+                outcome.target_key = refusal.activity.as_ref().and_then(ActivityRef::target_key);
+            }
         }
         // Only for what the engine accepted: anything else may name domains that do not exist.
         if conclusion.outcome == OutcomeKind::Applied
