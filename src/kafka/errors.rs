@@ -226,3 +226,75 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, line: &s
         RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", client, facility, "{line}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Raised keys and reasons.
+    #[derive(Default)]
+    struct Ear(Mutex<BTreeMap<String, String>>);
+
+    impl Observer for Ear {
+        fn condition(&self, condition: Condition) {
+            let mut heard = self.0.lock().unwrap();
+            match condition {
+                Condition::Raised { key, reason } => heard.insert(key, reason),
+                Condition::Cleared { key } => heard.remove(&key),
+            };
+        }
+    }
+
+    fn conditions() -> (Arc<Ear>, Conditions) {
+        let ear = Arc::new(Ear::default());
+        (ear.clone(), Conditions::new("consumer-0", ["replies".into(), "replies-eu".into()].into(), ear))
+    }
+
+    fn keys(ear: &Ear) -> Vec<String> {
+        ear.0.lock().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn wrong_credentials_are_heard_and_forgotten_once_a_broker_lets_us_in() {
+        let (ear, conditions) = conditions();
+        let text = "sasl_plaintext://k:9092/bootstrap: SASL authentication error: Authentication failed during \
+                    authentication due to invalid credentials with SASL mechanism SCRAM-SHA-256";
+        conditions.heard(Code::Authentication, text);
+        let reason = ear.0.lock().unwrap()["kafka/consumer-0/authentication"].clone();
+        assert!(reason.contains("sasl.password") && reason.contains("SCRAM-SHA-256"), "{reason}");
+        conditions.connected();
+        assert!(keys(&ear).is_empty());
+    }
+
+    #[test]
+    fn each_condition_ends_with_its_own_proof() {
+        let (ear, conditions) = conditions();
+        conditions.heard(Code::AllBrokersDown, "1/1 brokers are down");
+        conditions.heard(Code::SSL, "handshake failed");
+        conditions.heard(Code::GroupAuthorizationFailed, "FindCoordinator response error");
+        conditions.heard(Code::TopicAuthorizationFailed, "Subscribed topic not available: replies-eu: Broker: no");
+        conditions.heard(Code::TopicAuthorizationFailed, "ConsumerGroupHeartbeat failed: Broker: no");
+        conditions.raise("position/replies/0", "a gap".to_owned());
+        conditions.connected();
+        let after =
+            ["group", "position/replies/0", "topic", "topic/replies-eu"].map(|k| format!("kafka/consumer-0/{k}"));
+        assert_eq!(keys(&ear), after);
+        conditions.member();
+        conditions.topic_seen("replies");
+        assert_eq!(keys(&ear).len(), 3, "another topic proves nothing");
+        conditions.topic_seen("replies-eu");
+        conditions.topics_seen();
+        assert_eq!(keys(&ear), ["kafka/consumer-0/position/replies/0"]);
+        conditions.clear("position/replies/0");
+        assert!(keys(&ear).is_empty());
+    }
+
+    #[test]
+    fn trouble_that_heals_by_itself_makes_nobody_unready() {
+        let (ear, conditions) = conditions();
+        for code in [Code::BrokerTransportFailure, Code::OperationTimedOut, Code::PollExceeded, Code::AutoOffsetReset] {
+            conditions.heard(code, "");
+        }
+        assert!(keys(&ear).is_empty());
+    }
+}

@@ -120,6 +120,11 @@ impl Partitions {
         (end >= 0).then(|| (end - settled).max(0))
     }
 
+    /// Next to read as the group sees it, where known.
+    pub(super) fn settled(&self, id: PartitionId) -> Option<i64> {
+        self.table.get(&id).and_then(|p| p.settled)
+    }
+
     pub(super) fn set_paused(&mut self, ids: &[PartitionId], paused: bool) {
         for id in ids {
             if let Some(entry) = self.table.get_mut(id).filter(|p| p.assigned) {

@@ -131,3 +131,37 @@ pub(super) fn list(partitions: &[Named], offset: Offset) -> KafkaResult<TopicPar
     }
     Ok(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_skipped_silently() {
+        let table = [
+            ((None, None), Start::Beginning),
+            ((None, Some((5, 9))), Start::Beginning),
+            ((Some(7), None), Start::At(7)),
+            ((Some(5), Some((5, 9))), Start::At(5)),
+            ((Some(9), Some((5, 9))), Start::At(9)),
+            ((Some(4), Some((5, 9))), Start::Gap { wanted: 4, low: 5 }),
+            ((Some(4), Some((9, 9))), Start::Gap { wanted: 4, low: 9 }),
+            ((Some(10), Some((5, 9))), Start::Beyond { wanted: 10, high: 9 }),
+        ];
+        for ((wanted, marks), start) in table {
+            assert_eq!(decide(wanted, marks), start, "{wanted:?} in {marks:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_names_topic_partition_range_count_and_setting() {
+        let gap = Start::Gap { wanted: 100, low: 350 };
+        let reason = halt_reason("replies", 3, gap, OnGap::Stop).unwrap();
+        for part in ["replies/3", "250 records", "100..350", "topics.on_retention_gap"] {
+            assert!(reason.contains(part), "{part} in {reason}");
+        }
+        assert_eq!(halt_reason("replies", 3, gap, OnGap::Continue), None);
+        let beyond = Start::Beyond { wanted: 9, high: 1 };
+        assert!(halt_reason("replies", 3, beyond, OnGap::Continue).is_some(), "never by setting");
+    }
+}

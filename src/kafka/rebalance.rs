@@ -136,7 +136,8 @@ impl Context {
         for (id, epoch) in &epochs {
             let (topic, partition) = self.partitions().named(*id);
             self.conditions.topic_seen(&topic);
-            tracing::info!(consumer = %self.name, topic, partition, epoch, "partition assigned");
+            let from = self.partitions().settled(*id);
+            tracing::info!(consumer = %self.name, topic, partition, epoch, from, "partition assigned");
         }
         if !epochs.is_empty() {
             let _ = self.control.send(Control::Assigned(epochs));
@@ -170,11 +171,12 @@ impl Context {
             self.store(consumer, prefixes);
         }
         for id in &ids {
-            self.partitions().revoke(*id);
             let (topic, partition) = self.partitions().named(*id);
+            let settled = self.partitions().settled(*id);
+            self.partitions().revoke(*id);
             self.conditions.clear(&format!("position/{topic}/{partition}"));
             self.observer.left(&topic, partition);
-            tracing::info!(consumer = %self.name, topic, partition, "partition revoked");
+            tracing::info!(consumer = %self.name, topic, partition, settled, "partition revoked");
         }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -293,7 +295,6 @@ impl ConsumerContext for Context {
                 for element in offsets.elements() {
                     if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
                         let (topic, partition) = (element.topic(), element.partition());
-                        tracing::debug!(topic, partition, offset, "offset committed");
                         self.observer.committed(topic, partition, offset);
                     }
                 }

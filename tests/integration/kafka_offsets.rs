@@ -66,7 +66,7 @@ fn overtake(cluster: &Cluster) {
     write(cluster, vec![0; 8], 900_000);
 }
 
-const CONDITION: &str = "kafka/consumer-0/position/activity-replies/0";
+const CONDITION: &str = "kafka/a/position/activity-replies/0";
 
 #[tokio::test]
 async fn retention_gap_stops_its_partition_and_names_what_is_gone() {

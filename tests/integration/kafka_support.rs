@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use handback::bridge::seams::{Command, Control, Epoch, PartitionId, Received};
@@ -90,7 +92,7 @@ pub(crate) fn member_config(cluster: &Cluster, client: &str) -> ClientConfig {
 
 pub(crate) fn spec(config: ClientConfig, observer: Arc<dyn Observer>) -> ConsumerSpec {
     ConsumerSpec {
-        name: "consumer-0".to_owned(),
+        name: config.get("client.id").unwrap().to_owned(),
         config,
         topics: [Arc::from(TOPIC)].into(),
         on_gap: OnGap::Stop,
@@ -119,6 +121,41 @@ pub(crate) fn write(cluster: &Cluster, partitions: impl IntoIterator<Item = i32>
         producer.send(BaseRecord::<[u8], [u8]>::to(TOPIC).partition(partition).payload(&value)).unwrap();
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// Writes some 1,500 records a second to all partitions in turn, until stopped.
+pub(crate) struct Writer {
+    stopped: Arc<AtomicBool>,
+    thread: thread::JoinHandle<usize>,
+}
+
+impl Writer {
+    pub(crate) fn start(cluster: &Cluster, partitions: i32) -> Self {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopped);
+        let thread = thread::spawn(move || {
+            let mut written = 0;
+            while !stop.load(Ordering::Relaxed) {
+                for _ in 0..30 {
+                    let partition = written as i32 % partitions;
+                    producer.send(BaseRecord::<(), str>::to(TOPIC).partition(partition).payload("x")).unwrap();
+                    written += 1;
+                }
+                producer.poll(Duration::from_millis(20));
+            }
+            producer.flush(PATIENCE).unwrap();
+            written
+        });
+        Self { stopped, thread }
+    }
+
+    /// How many were written.
+    pub(crate) fn stop(self) -> usize {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
 /// The group's committed offset of a partition.

@@ -17,7 +17,7 @@ async fn a_cluster_that_is_gone_is_told_and_told_to_be_back() {
     let mut a = kafka::spawn(spec(config, told.clone())).unwrap();
     assigned(&mut a).await;
     cluster.broker_down(-1).unwrap();
-    let key = "kafka/consumer-0/brokers";
+    let key = "kafka/a/brokers";
     until("it is told", || told.reason(key).is_some_and(|r| r.contains("kafka.brokers"))).await;
     cluster.broker_up(-1).unwrap();
     until("it is over", || told.reason(key).is_none()).await;
@@ -33,7 +33,7 @@ async fn a_forbidden_group_is_told_with_the_permission_it_needs() {
     );
     let told = Arc::new(Told::default());
     let mut a = kafka::spawn(spec(member_config(&cluster, "a"), told.clone())).unwrap();
-    let key = "kafka/consumer-0/group";
+    let key = "kafka/a/group";
     until("it is told", || told.reason(key).is_some_and(|r| r.contains("grant READ on the group"))).await;
     assigned(&mut a).await;
     until("it is over", || told.reason(key).is_none()).await;
@@ -48,7 +48,7 @@ async fn a_missing_topic_is_told_by_name_until_it_is_there() {
     let mut config = member_config(&cluster, "a");
     config.set("topic.metadata.refresh.interval.ms", "500");
     let mut a = kafka::spawn(spec(config, told.clone())).unwrap();
-    let key = "kafka/consumer-0/topic/activity-replies";
+    let key = "kafka/a/topic/activity-replies";
     until("it is told", || told.reason(key).is_some_and(|r| r.contains("topics create"))).await;
     cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
     assigned(&mut a).await;
