@@ -1,0 +1,1 @@
+"""Starts the real stack and runs the live scenarios against it."""

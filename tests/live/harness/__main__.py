@@ -1,0 +1,135 @@
+"""Command line of the live tests."""
+
+import argparse
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import build, procs, term
+from .paths import DATA, GROUPS, LOGS
+from .scenarios import ALL, Scenario
+from .stack import Failed, Stack
+
+
+class Stopped(BaseException):
+    """The user or the system asked this program to stop."""
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(prog="tests/live/run", description="Runs the live tests: real Kafka, real Cadence, real clients.")
+    p.add_argument("--only", metavar="NAME", action="append", help="run this scenario alone; may be given several times")
+    p.add_argument("--list", action="store_true", help="list the scenarios and exit")
+    p.add_argument("--keep", action="store_true", help="afterwards leave the stack up until Ctrl-C, with a bridge, and keep its data")
+    p.add_argument("--build", action="store_true", help="only build the parts that are not handback itself")
+    p.add_argument("--sweep", action="store_true", help=argparse.SUPPRESS)
+    a = p.parse_args()
+    if a.sweep:
+        procs.sweep()
+        return 0
+    if a.list:
+        for s in ALL:
+            print(f"{s.name:16} {s.title}")
+        return 0
+    unknown = set(a.only or []) - {s.name for s in ALL}
+    if unknown:
+        p.error(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
+    return run([s for s in ALL if not a.only or s.name in a.only], a.keep, a.build)
+
+
+def run(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    shutil.rmtree(LOGS, ignore_errors=True)
+    shutil.rmtree(DATA, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    DATA.mkdir(parents=True)
+    GROUPS.unlink(missing_ok=True)
+    try:
+        build.build_all(with_handback=not build_only)
+        return 0 if build_only else _scenarios(chosen, keep)
+    except Stopped:
+        term.line("stopped")
+        return 130
+    except Failed as fault:
+        term.line(f"{term.paint('cannot run', 'red')}: {fault}")
+        _tail(fault.log)
+        return 1
+    finally:
+        # From here on only SIGKILL interrupts: what was started has to end.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        procs.stop_all()
+        if not keep:
+            shutil.rmtree(DATA, ignore_errors=True)
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
+
+
+def _scenarios(chosen: list[Scenario], keep: bool) -> int:
+    stack = Stack()
+    stack.start()
+    results = [(s, *_one(s, stack)) for s in chosen]
+    term.line()
+    for s, fault, took in results:
+        term.line(f"{took:6.1f}s  {_word(fault)}  {s.name:16} {s.title if fault is None else fault}")
+    failed = sum(1 for _, fault, _ in results if fault is not None)
+    term.line()
+    term.line(f"{len(results) - failed} passed, {failed} failed")
+    if keep:
+        _wait_for_user(stack)
+    return 1 if failed else 0
+
+
+def _word(fault: Exception | None) -> str:
+    return term.paint("ok  ", "green") if fault is None else term.paint("FAIL", "red")
+
+
+def _one(s: Scenario, stack: Stack) -> tuple[Exception | None, float]:
+    fault: Exception | None = None
+    with term.Doing(f"{s.name}: {s.title}") as doing:
+        try:
+            stack.must_run()
+            s.run(stack)
+            stack.must_run()
+        except (Failed, AssertionError) as e:
+            fault = e
+        except Exception as e:  # noqa: BLE001 - a fault of the harness fails the scenario, not the run
+            fault = Failed(f"{type(e).__name__}: {e}")
+            import traceback
+            term.line(traceback.format_exc())
+    term.line(f"{doing.elapsed:6.1f}s  {_word(fault)}  {s.name}: {s.title}")
+    if fault is not None:
+        term.line(f"          {fault}")
+        _tail(getattr(fault, "log", None) or (None if s.own_bridge else LOGS / "handback.log"))
+    return fault, doing.elapsed
+
+
+def _tail(log: Path | None, lines: int = 40) -> None:
+    if log is None or not log.exists():
+        return
+    term.line(term.paint(f"--- end of {log}", "dim"))
+    for text in log.read_text(errors="replace").splitlines()[-lines:]:
+        term.line("    " + text[:400])
+    term.line(term.paint("---", "dim"))
+
+
+def _wait_for_user(stack: Stack) -> None:
+    stack.bridge()
+    term.line(f"the stack stays up until Ctrl-C: Kafka {stack.kafka.brokers}, Cadence http://{stack.cadence.address}; logs: {LOGS}")
+    try:
+        threading.Event().wait()
+    except Stopped:
+        pass
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    code = main()
+    if "--list" not in sys.argv and "--sweep" not in sys.argv and "-h" not in sys.argv:
+        term.line(f"{time.monotonic() - began:6.1f}s in all; logs are under {LOGS}")
+    sys.exit(code)

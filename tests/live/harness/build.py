@@ -1,0 +1,112 @@
+"""Builds what is missing, all at once; each artefact is rebuilt only when its sources change."""
+
+import hashlib
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from . import term
+from .paths import LIVE, ROOT, SOURCES
+from .procs import Failed, Proc
+
+CADENCE_SERVER = LIVE / "bin" / "cadence-server"
+WORKER = LIVE / "bin" / "worker"
+KAFKA_JARS = LIVE / "kafka"
+_MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+
+def handback() -> Path:
+    """The binary under test."""
+    given = os.environ.get("HANDBACK_BIN")
+    if given:
+        return Path(given).resolve()
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "handback"
+
+
+def _digest(folder: Path, command: list[str]) -> str:
+    h = hashlib.sha256(repr(command).encode())
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        h.update(path.name.encode() + b"\0" + path.read_bytes())
+    return h.hexdigest()
+
+
+def _run(name: str, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+    if shutil.which(command[0]) is None:
+        raise Failed(f"{command[0]} is missing, and {name} needs it")
+    proc = Proc(f"build-{name}", command, env, cwd)
+    try:
+        code = proc.wait(3600)
+    finally:
+        proc.stop()
+    if code != 0:
+        raise Failed(f"building {name} failed: {' '.join(command)}", proc.log)
+
+
+def _stamped(name: str, source: Path, artefact: Path, command: list[str], env: dict[str, str]) -> bool:
+    """True when it had to build."""
+    stamp = LIVE / "stamps" / name
+    digest = _digest(source, command)
+    if artefact.exists() and stamp.exists() and stamp.read_text() == digest:
+        return False
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    if artefact.is_dir():
+        shutil.rmtree(artefact)
+    artefact.parent.mkdir(parents=True, exist_ok=True)
+    _run(name, command, source, env)
+    stamp.write_text(digest)
+    return True
+
+
+def _go(name: str, artefact: Path) -> bool:
+    # Low priority: the longest build of all, beside which the others finish.
+    command = ["nice", "-n", "5", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(artefact), "."]
+    if shutil.which("go") is None:
+        raise Failed(f"go is missing, and {name} needs it")
+    return _stamped(name, SOURCES / name, artefact, command, {"CGO_ENABLED": "0"})
+
+
+def _kafka() -> bool:
+    command = ["mvn", "--batch-mode", "--quiet", _MAVEN_GOAL, f"-DoutputDirectory={KAFKA_JARS}"]
+    return _stamped("kafka", SOURCES / "kafka", KAFKA_JARS, command, {})
+
+
+def _handback() -> bool:
+    if os.environ.get("HANDBACK_BIN"):
+        if not os.access(handback(), os.X_OK):
+            raise Failed(f"HANDBACK_BIN={handback()} cannot be run")
+        return False
+    _run("handback", ["cargo", "build", "--release", "--locked", "--bin", "handback"], ROOT, {})
+    return True
+
+
+def build_all(with_handback: bool = True) -> None:
+    steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER), "worker": lambda: _go("worker", WORKER),
+             "kafka": _kafka}
+    if with_handback:
+        steps["handback"] = _handback
+    waiting = set(steps)
+    faults: list[Exception] = []
+
+    def one(name: str) -> None:
+        began = time.monotonic()
+        try:
+            built = steps[name]()
+            what = "built" if built else "as it was"
+            term.line(f"{time.monotonic() - began:6.1f}s  {term.paint('ok', 'green')}    {what}: {name}")
+        except Exception as fault:  # noqa: BLE001 - told below, after the other builds have ended
+            faults.append(fault)
+        waiting.discard(name)
+
+    with term.Doing("building") as doing:
+        threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in steps]
+        for t in threads:
+            t.start()
+        for t in threads:
+            while t.is_alive():
+                doing.say("building " + ", ".join(sorted(waiting)))
+                t.join(0.2)
+    if faults:
+        raise faults[0]

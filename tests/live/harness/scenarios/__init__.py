@@ -1,0 +1,34 @@
+"""The scenarios, in the order in which they run."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass
+class Scenario:
+    name: str
+    title: str
+    run: Callable
+    # Starts its own bridge or needs none: the logs to show when it fails are its own.
+    own_bridge: bool = False
+
+
+ALL: list[Scenario] = []
+
+
+def scenario(name: str, own_bridge: bool = False):
+    """Registers a scenario. Its title is the first line of its docstring."""
+    def add(run: Callable) -> Callable:
+        ALL.append(Scenario(name, (run.__doc__ or name).splitlines()[0], run, own_bridge))
+        return run
+    return add
+
+
+def new_id(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+__all__ = ["ALL", "Scenario", "new_id", "scenario"]
+
+from . import results, failures, timing, late, rubbish, load, secure, contract, drain  # noqa: E402, F401 - registers them

@@ -1,0 +1,85 @@
+"""2,000 activities through two bridge processes, one of which is killed midway."""
+
+import signal
+import threading
+
+from ..books import equal, true
+from ..bridge import Bridge
+from ..procs import Failed, wait_for
+from ..stack import Stack
+from . import new_id, scenario
+
+WORKFLOWS = 10
+EACH = 200
+GROUP = "handback-load"
+
+
+@scenario("load", own_bridge=True)
+def load(stack: Stack) -> None:
+    """2,000 activities, 10 workflows x 200, two bridges, one killed with -9 midway: all right, nothing lost"""
+    bridges = [Bridge(f"handback-load-{n}", GROUP, stack.cadence, stack.kafka.brokers, stack.load) for n in (1, 2)]
+    try:
+        for bridge in bridges:
+            bridge.wait_ready()
+        wait_for("both bridges to hold partitions", lambda: _shares(stack) == sorted(b.name for b in bridges), 60,
+                 procs=tuple(b.proc for b in bridges))
+        ids = [new_id("fan") for _ in range(WORKFLOWS)]
+        script = stack.script(topics=stack.load)
+        for n, workflow in enumerate(ids):
+            stack.worker.start("Fan", workflow, {"script": script, "from": n * EACH, "count": EACH}, seconds=280)
+        _kill_midway(stack, bridges[0])
+        _await_results(stack, ids, bridges[1])
+        _check_books(stack, bridges[1])
+        bridges[1].drain()
+        bridges[0].check_log()
+    finally:
+        for bridge in bridges:
+            bridge.proc.stop(1)
+
+
+def _shares(stack: Stack) -> list[str]:
+    return sorted(name for name, partitions in stack.kafka.members(GROUP).items() if partitions)
+
+
+def _kill_midway(stack: Stack, victim: Bridge) -> None:
+    """Once a third of the outcomes are there; the victim has had its part in them and has work in hand."""
+    stack.tail.wait("a third of the outcomes", stack.load["outcomes"], lambda r: True, count=WORKFLOWS * EACH // 3, timeout=120)
+    true("the victim took part", victim.metric("handback_") > 0)
+    victim.proc.signal(signal.SIGKILL)
+    code = victim.proc.wait(10)
+    equal("exit code of the victim", code, -signal.SIGKILL)
+    done = len(stack.tail.all(stack.load["outcomes"]))
+    true("it was killed midway", done < WORKFLOWS * EACH, done)
+
+
+def _await_results(stack: Stack, ids: list[str], survivor: Bridge) -> None:
+    faults: list[str] = []
+
+    def one(workflow: str) -> None:
+        try:
+            equal(f"{workflow}: right answers", stack.worker.result(workflow, timeout=240), EACH)
+        except (Failed, AssertionError) as fault:
+            faults.append(str(fault))
+
+    threads = [threading.Thread(target=one, args=(w,), daemon=True) for w in ids]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if faults:
+        raise Failed("; ".join(faults), survivor.proc.log)
+
+
+def _check_books(stack: Stack, survivor: Bridge) -> None:
+    """Every reply has its outcome. What the victim had applied but not recorded comes again as not_found."""
+    total = WORKFLOWS * EACH
+    first = stack.books.complete(GROUP, stack.load)
+    equal("replies with an outcome", len(first), total)
+    kinds = {kind: sum(1 for r in first.values() if r.json["outcome"] == kind) for kind in ("applied", "not_found")}
+    equal(f"applied and not_found make all ({kinds})", sum(kinds.values()), total)
+    # In hand at the victim at most: its window.
+    true("not_found only for what was in the victim's hands", kinds["not_found"] <= 256, kinds)
+    replies = {r.source: r for r in stack.tail.all(stack.load["replies"][0])}
+    for source in [s for s, r in first.items() if r.json["outcome"] == "not_found"][:20]:
+        reply = replies[source]
+        stack.books.check(reply, "not_found", "complete", topics=stack.load, token=reply.json["task_token"])

@@ -1,0 +1,71 @@
+"""A broker with SCRAM and an authorizer: handback needs the rights listed here and no others."""
+
+from ..books import equal, true
+from ..bridge import Bridge
+from ..procs import wait_for
+from ..stack import Stack
+from . import new_id, scenario
+
+GROUP = "handback-secure"
+USER, PASSWORD = "bridge", "correct horse"
+
+
+def rights(topics: dict, group: str) -> list[tuple[str, str, str]]:
+    """All that handback needs (README.md has the same as a table)."""
+    return [
+        *(("TOPIC", name, "READ") for name in topics["replies"]),
+        ("TOPIC", topics["outcomes"], "WRITE"),
+        ("TOPIC", topics["dead_letters"], "WRITE"),
+        ("GROUP", group, "READ"),
+    ]
+
+
+def _login(password: str) -> dict:
+    return {"kafka.properties": {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256",
+                                 "sasl.username": USER, "sasl.password": password}}
+
+
+@scenario("scram", own_bridge=True)
+def scram(stack: Stack) -> None:
+    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with four rights"""
+    stack.kafka.add_user(USER, PASSWORD)
+    stack.kafka.allow(USER, rights(stack.secure, GROUP))
+    bridge = Bridge("handback-secure", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, _login(PASSWORD))
+    try:
+        bridge.wait_ready()
+        workflow = new_id("scram")
+        step = {"reply": {"result": "over SCRAM"}, "times": 2}
+        stack.worker.start("Single", workflow, {"script": stack.script([step], topics=stack.secure), "want": "string"})
+        equal("what the workflow saw", stack.worker.result(workflow),
+              {"kind": "value", "value": "over SCRAM", "details": None})
+        token = stack.request_of(workflow, topics=stack.secure).json["task_token"]
+        first, second = stack.replies_of(workflow, 2, topics=stack.secure)
+        stack.books.check(first, "applied", "complete", topics=stack.secure, token=token)
+        stack.books.check(second, "not_found", "complete", topics=stack.secure, token=token)
+        stack.books.complete(GROUP, stack.secure)
+        bridge.drain()
+        true("the password is in no log", PASSWORD.encode() not in bridge.proc.log.read_bytes())
+    finally:
+        bridge.proc.stop(1)
+
+
+@scenario("wrong-password", own_bridge=True)
+def wrong_password(stack: Stack) -> None:
+    """a wrong SCRAM password turns the process unready with the reason, and loses nothing"""
+    stack.kafka.add_user(USER, PASSWORD)
+    stack.kafka.allow(USER, rights(stack.secure, GROUP))
+    before = stack.kafka.committed(GROUP, stack.secure["replies"][0])
+    bridge = Bridge("handback-wrong-password", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure,
+                    _login("battery staple"))
+    try:
+        def told() -> bool:
+            status, text = bridge.get("/readyz")
+            return status == 503 and ("credentials" in text.lower() or "authentication" in text.lower())
+
+        wait_for("the reason on /readyz", told, 60, procs=(bridge.proc,))
+        equal("/livez", bridge.get("/livez")[0], 200)
+        equal("committed offsets", stack.kafka.committed(GROUP, stack.secure["replies"][0]), before)
+        log = bridge.proc.log.read_bytes()
+        true("neither password is in the log", b"battery staple" not in log and PASSWORD.encode() not in log)
+    finally:
+        bridge.proc.stop(15)

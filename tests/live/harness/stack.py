@@ -1,0 +1,108 @@
+"""Everything that the scenarios share: one broker, one Cadence server, worker, service and bridge."""
+
+import sys
+import threading
+import time
+
+from . import term
+from .bridge import Bridge
+from .books import Books
+from .cadence import Cadence, Worker
+from .kafka import Kafka
+from .paths import SOURCES
+from .procs import Failed, Proc, wait_for
+from .topics import Rec, Sender, Tail
+
+GROUP = "handback-live"
+PARTITIONS = 4
+LOAD_PARTITIONS = 8
+
+
+def names(prefix: str = "") -> dict:
+    """Topics of one bridge as its settings name them."""
+    return {"requests": f"{prefix}activity-requests", "replies": [f"{prefix}activity-replies"],
+            "outcomes": f"{prefix}activity-outcomes", "dead_letters": f"{prefix}activity-replies-dlq"}
+
+
+def flat(topics: dict, partitions: int) -> dict[str, int]:
+    return {name: partitions for entry in topics.values() for name in ([entry] if isinstance(entry, str) else entry)}
+
+
+class Stack:
+    def __init__(self) -> None:
+        self.main, self.load, self.secure = names(), names("load-"), names("secure-")
+        self.topics = flat(self.main, PARTITIONS) | flat(self.load, LOAD_PARTITIONS) | flat(self.secure, PARTITIONS)
+        self._bridge: Bridge | None = None
+
+    def start(self) -> None:
+        began = time.monotonic()
+        with term.Doing("starting Kafka and Cadence"):
+            self.kafka, self.cadence = Kafka(), Cadence()
+            both(self.kafka.start, self.cadence.start)
+            self.kafka.create_topics(self.topics)
+            both(self._start_worker, self._start_service)
+            self.tail = Tail(self.kafka.brokers, self.topics)
+            self.sender = Sender(self.kafka.brokers)
+            self.books = Books(self)
+        term.line(f"{time.monotonic() - began:6.1f}s  {term.paint('ok', 'green')}    stack: Kafka {self.kafka.brokers} "
+                  f"(SCRAM {self.kafka.secure_brokers}), Cadence {self.cadence.address}")
+
+    def _start_worker(self) -> None:
+        self.worker = Worker(self.cadence, self.kafka.brokers)
+
+    def _start_service(self) -> None:
+        sets = (self.main, self.load, self.secure)
+        self.service = Proc("service", [sys.executable, SOURCES / "service.py", "--kafka", self.kafka.brokers, "--requests",
+                                        *(s["requests"] for s in sets), "--outcomes", *(s["outcomes"] for s in sets)])
+        wanted = 2 * (PARTITIONS + LOAD_PARTITIONS + PARTITIONS)
+        wait_for("the service to read its topics", lambda: sum(self.kafka.members("service").values()) == wanted, 60,
+                 procs=(self.service,))
+
+    def bridge(self) -> Bridge:
+        """The bridge that most scenarios share; a new one when a scenario has brought the last one down."""
+        if self._bridge is None or self._bridge.proc.returncode is not None:
+            self._bridge = Bridge("handback", GROUP, self.cadence, self.kafka.brokers, self.main).wait_ready()
+        return self._bridge
+
+    def must_run(self) -> None:
+        for proc in (self.kafka.proc, self.cadence.proc, self.worker.proc, self.service):
+            proc.must_run()
+
+    def script(self, *attempts: list, on_cancel: list | None = None, topics: dict | None = None) -> dict:
+        """What the service shall do, one list of steps per attempt."""
+        topics = topics or self.main
+        script = {"requests": topics["requests"], "reply_to": topics["replies"][0], "attempts": list(attempts)}
+        return script if on_cancel is None else {**script, "on_cancel": on_cancel}
+
+    def request_of(self, workflow_id: str, attempt: int = 0, topics: dict | None = None) -> Rec:
+        topics = topics or self.main
+        return self.tail.wait(f"the request of {workflow_id}", topics["requests"],
+                              lambda r: (a := r.json["activity"])["workflow_id"] == workflow_id and a["attempt"] == attempt)[0]
+
+    def replies_of(self, workflow_id: str, count: int, topics: dict | None = None) -> list[Rec]:
+        """Replies to the activities of a workflow, in the order of their partition (they have the same key)."""
+        topics = topics or self.main
+        key = self.request_of(workflow_id, topics=topics).key
+        return self.tail.wait(f"replies for {workflow_id}", topics["replies"][0], lambda r: r.key == key, count)
+
+
+def both(*steps) -> None:
+    """Runs steps side by side; the first fault is raised once all have ended."""
+    faults: list[Exception] = []
+
+    def one(step) -> None:
+        try:
+            step()
+        except Exception as fault:  # noqa: BLE001 - raised below
+            faults.append(fault)
+
+    threads = [threading.Thread(target=one, args=(s,), daemon=True) for s in steps]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if faults:
+        raise faults[0]
+
+
+__all__ = ["Failed", "Stack"]
