@@ -129,6 +129,11 @@ class Kafka:
         return {p.partition: p.offset for p in answer.topic_partitions if p.topic == topic and p.offset >= 0}
 
     def members(self, group: str) -> dict[str, int]:
-        """Partitions that each member of a group holds, by client id."""
-        described = self.admin.describe_consumer_groups([group])[group].result(10)
+        """Partitions that each member of a group holds, by client id. Empty while the group or its coordinator is not there."""
+        try:
+            described = self.admin.describe_consumer_groups([group], request_timeout=3)[group].result(10)
+        except KafkaException as fault:
+            if fault.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError._TIMED_OUT):
+                return {}
+            raise
         return {m.client_id: len(m.assignment.topic_partitions) for m in described.members}
