@@ -16,11 +16,13 @@ pub(crate) struct Expect {
     /// Type of the first detail.
     pub(crate) detail: Option<&'static str>,
     pub(crate) shape: Shape,
+    /// Whether `DEADLINE_EXCEEDED` will do as well.
+    pub(crate) or_deadline: bool,
 }
 
 impl Expect {
     pub(crate) fn ok() -> Expect {
-        Expect { code: Code::Ok, text: String::new(), detail: None, shape: Shape::Message }
+        Expect { code: Code::Ok, text: String::new(), detail: None, shape: Shape::Message, or_deadline: false }
     }
 
     /// An application error without a detail.
@@ -60,22 +62,27 @@ impl Expect {
         Expect { shape: Shape::TrailersOnly, ..Expect::plain(code, text) }
     }
 
-    /// The deadline passes; whether the server still says something by then is a matter of luck.
-    pub(crate) fn deadline() -> Expect {
-        Expect::plain(Code::DeadlineExceeded, "*")
+    /// The deadline passes, or comes so close that the server gives up just before it and says this.
+    pub(crate) fn or_deadline(self) -> Expect {
+        Expect { or_deadline: true, ..self }
     }
 
     fn fits(&self, seen: &Seen) -> bool {
-        let code = self.code as i32 == seen.code;
-        if self.code == Code::DeadlineExceeded {
-            return code;
+        if self.or_deadline && seen.code == Code::DeadlineExceeded as i32 {
+            return true;
         }
-        code && like(&self.text, &seen.message) && self.detail == seen.detail.as_deref() && self.shape == seen.shape
+        self.code as i32 == seen.code
+            && like(&self.text, &seen.message)
+            && self.detail == seen.detail.as_deref()
+            && self.shape == seen.shape
     }
 }
 
 impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.or_deadline {
+            f.write_str("DeadlineExceeded, or ")?;
+        }
         write!(f, "{:?} {:?}, detail {}, {:?}", self.code, self.text, self.detail.unwrap_or("none"), self.shape)
     }
 }

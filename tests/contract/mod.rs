@@ -1,20 +1,26 @@
 //! The contract between handback and a Cadence server: one list of probes, run against the development engine and
 //! against a real server, that asserts codes, texts, typed details and the shapes of answers on the wire.
 
+pub(crate) mod addressing;
 pub(crate) mod call;
 pub(crate) mod calls;
+pub(crate) mod effects;
 pub(crate) mod expect;
+pub(crate) mod frontdesk;
+pub(crate) mod lookups;
+pub(crate) mod metadata;
 pub(crate) mod situations;
 pub(crate) mod stage;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use calls::FORMS;
 use expect::{Report, Verdict};
 use stage::{Play, Stage};
 
@@ -60,9 +66,63 @@ pub(crate) fn summary(verdicts: &[Verdict], all: bool) -> bool {
 
 fn scenes<S: Stage>(play: &Play<S>, report: &Report) -> Vec<(String, Scene)> {
     let mut scenes: Vec<(String, Scene)> = Vec::new();
-    for situation in situations::ALL {
-        let scene = situations::probe(play.clone(), report.clone(), situation);
-        scenes.push((format!("{situation:?}"), Box::pin(scene)));
+    let with = || (play.clone(), report.clone());
+    // The slow ones first: everything else is done while they wait.
+    for form in FORMS {
+        let (play, report) = with();
+        scenes.push(scene("cancel unasked for long", effects::cancel_unasked_for_long(play, report, form)));
+        let (play, report) = with();
+        scenes.push(scene("sizes", effects::sizes(play, report, form)));
+        let (play, report) = with();
+        scenes.push(scene("cancel on request", effects::cancel_on_request(play, report, form)));
     }
+    for kind in [effects::Timeout::StartToClose, effects::Timeout::Heartbeat] {
+        let (play, report) = with();
+        scenes.push(scene(&format!("{kind:?} timeout"), effects::timeouts(play, report, kind)));
+    }
+    for situation in situations::ALL {
+        let (play, report) = with();
+        scenes.push(scene(&format!("{situation:?}"), situations::probe(play, report, situation)));
+    }
+    macro_rules! all {
+        ($($scene:path),* $(,)?) => {
+            $({ let (play, report) = with(); scenes.push(scene(stringify!($scene), $scene(play, report))); })*
+        };
+    }
+    all![
+        addressing::a_schedule_id_beyond_the_history_for_long,
+        addressing::a_schedule_id_beyond_the_history,
+        addressing::bad_ids_are_refused,
+        addressing::bad_tokens_are_refused,
+        addressing::identities,
+        addressing::spellings_are_taken,
+        effects::cancel_before_the_start,
+        effects::cancel_unasked,
+        effects::ends_despite_a_policy,
+        effects::heartbeats,
+        effects::open,
+        effects::payloads,
+        effects::races,
+        effects::repeats,
+        frontdesk::domains,
+        frontdesk::health,
+        frontdesk::polls,
+        frontdesk::tasks,
+        lookups::cancelling_workflows,
+        lookups::describe,
+        lookups::describe_closed,
+        lookups::history,
+        lookups::misnamed_workflows,
+        lookups::page_tokens,
+        lookups::starting,
+        lookups::waiting_for_events,
+        metadata::acceptances,
+        metadata::refusals,
+        metadata::trailers,
+    ];
     scenes
+}
+
+fn scene(name: &str, scene: impl Future<Output = Result<(), String>> + Send + 'static) -> (String, Scene) {
+    (name.to_owned(), Box::pin(scene))
 }

@@ -1,7 +1,5 @@
 //! The situations an activity can be in when an answer for it arrives, and what each of the eight calls gets then.
 
-use std::time::Duration;
-
 use handback::cadence::api::PendingActivityState;
 
 use super::calls::{FORMS, Form, Say, VERBS, Verb};
@@ -217,9 +215,8 @@ async fn not_started<S: Stage>(play: &Play<S>) -> Result<Attempt, String> {
 }
 
 async fn workflow_timed_out<S: Stage>(play: &Play<S>) -> Result<Attempt, String> {
-    let workflow: Workflow = play.stage.begin(vec![Part::new("a")], 2).await?;
+    let workflow: Workflow = play.stage.begin(vec![Part::new("a")], play.stage.short_timeout() + 1).await?;
     let attempt = play.take(&workflow).await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let closed = |seen: &handback::cadence::api::DescribeWorkflowExecutionResponse| {
         seen.workflow_execution_info.as_ref().filter(|info| info.close_status == 6).map(|_| ())
     };

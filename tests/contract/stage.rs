@@ -80,6 +80,9 @@ pub(crate) trait Stage: Send + Sync + 'static {
     /// How long the server repeats by itself what may heal, before it says so.
     fn patience(&self) -> Duration;
 
+    /// The shortest timeout, in seconds, within which this server surely lets a call through.
+    fn short_timeout(&self) -> u32;
+
     /// Starts a workflow that schedules `parts` and then stays open, for at most `timeout_seconds`.
     fn begin(&self, parts: Vec<Part>, timeout_seconds: u32) -> impl Future<Output = Result<Workflow, String>> + Send;
 

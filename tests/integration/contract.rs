@@ -42,6 +42,10 @@ impl Stage for Embedded {
         Duration::from_secs(2)
     }
 
+    fn short_timeout(&self) -> u32 {
+        1
+    }
+
     async fn begin(&self, parts: Vec<Part>, timeout_seconds: u32) -> Result<Workflow, String> {
         let plan = Plan { stay_open: true, ..Plan::parallel(parts.iter().map(planned)) };
         let workflow_id = format!("contract-{}", uuid::Uuid::new_v4());

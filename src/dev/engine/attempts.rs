@@ -1,12 +1,13 @@
 //! What happens to the attempts of a run's activities: started, answered, overdue.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Ending, Phase, Started};
 use super::agenda::{Agenda, Due, Ready};
+use super::clock;
 use super::history::seconds;
 use super::refusal::Refusal;
 use super::run::{Run, started_event};
@@ -51,7 +52,7 @@ impl Run {
         });
         let activity = &mut self.activities[place];
         let at = Instant::now();
-        activity.phase = Phase::Started(Started { event_id, at, time: SystemTime::now(), worker: worker.to_owned() });
+        activity.phase = Phase::Started(Started { event_id, at, time: clock::now(), worker: worker.to_owned() });
         activity.last_heartbeat = None;
         let (schedule_id, attempt) = (ready.schedule_id, ready.attempt);
         let limit = Duration::from_secs(u64::from(activity.plan.start_to_close_seconds));
@@ -147,7 +148,7 @@ impl Run {
     /// Starts the pause before the next attempt, if there is to be one.
     fn repeat(&mut self, place: usize, failure: &api::Failure, agenda: &mut Agenda) -> bool {
         let activity = &mut self.activities[place];
-        let Some(pause) = activity.repeat(failure, SystemTime::now()) else { return false };
+        let Some(pause) = activity.repeat(failure, clock::now()) else { return false };
         let due = Due::Offer { schedule_id: activity.schedule_id, attempt: activity.attempt };
         agenda.at(Instant::now() + pause, self.index, due);
         true
@@ -156,7 +157,7 @@ impl Run {
     fn beat(&mut self, place: usize, details: Option<Bytes>) {
         let activity = &mut self.activities[place];
         activity.heartbeat_details = details.filter(|details| !details.is_empty());
-        activity.last_heartbeat = Some((Instant::now(), SystemTime::now()));
+        activity.last_heartbeat = Some((Instant::now(), clock::now()));
         activity.heartbeats += 1;
     }
 

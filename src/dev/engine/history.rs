@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use prost_types::{Duration, Timestamp};
 
+use super::clock;
 use crate::cadence::api::{self, history_event::Attributes};
 
 /// Who takes the decisions of the engine's workflows.
@@ -26,7 +27,7 @@ impl History {
 
     /// Appends an event to the present batch and returns its id.
     pub(super) fn record(&mut self, attributes: Attributes) -> i64 {
-        self.record_at(attributes, SystemTime::now())
+        self.record_at(attributes, clock::now())
     }
 
     pub(super) fn record_at(&mut self, attributes: Attributes, time: SystemTime) -> i64 {

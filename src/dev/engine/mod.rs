@@ -19,6 +19,7 @@ mod token;
 mod activity;
 mod agenda;
 mod attempts;
+mod clock;
 mod core;
 mod history;
 mod reading;

@@ -191,7 +191,11 @@ fn describe_activity(activity: &Activity) -> api::PendingActivityInfo {
         expiration_time: None,
         last_failure: activity.last_failure.clone().filter(|failure| !failure.reason.is_empty()),
         last_worker_identity: activity.last_worker.clone(),
-        started_worker_identity: started.map(|started| started.worker.clone()).unwrap_or_default(),
+        started_worker_identity: started
+            // The real server remembers the worker only while the started event is not in history.
+            .filter(|started| started.event_id.is_none())
+            .map(|started| started.worker.clone())
+            .unwrap_or_default(),
         schedule_id: activity.schedule_id,
     }
 }

@@ -113,10 +113,11 @@ impl Refusal {
         insert(into, "grpc-message", &message);
         if self.by == By::Application {
             into.insert("rpc-application-error", HeaderValue::from_static("error"));
+            let detail = self.detail.as_ref().map(|(name, _)| format!("{name}{{}}")).unwrap_or_default();
+            insert(into, "rpc-application-error-details", &format!("[]{{ {detail} }}"));
         }
         let Some((name, value)) = &self.detail else { return };
         into.insert("rpc-application-error-name", HeaderValue::from_static(name));
-        insert(into, "rpc-application-error-details", &format!("[]{{ {name}{{}} }}"));
         let any = prost_types::Any {
             type_url: format!("type.googleapis.com/uber.cadence.api.v1.{name}"),
             value: value.clone(),

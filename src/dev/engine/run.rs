@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::activity::{Activity, Closing, Ending, Phase};
 use super::agenda::{Agenda, Due, Ready};
+use super::clock;
 use super::history::{DECIDER, History, named, seconds};
 use super::plan::{ActivityPlan, Plan};
 use super::state::Domain;
@@ -61,7 +62,7 @@ impl Run {
             run_id: Uuid::new_v4(),
             upcoming: start.plan.activities.iter().cloned().collect(),
             start,
-            started: SystemTime::now(),
+            started: clock::now(),
             closed: None,
             history: History::default(),
             activities: Vec::new(),
@@ -113,7 +114,7 @@ impl Run {
     }
 
     fn schedule(&mut self, plan: ActivityPlan, decision: i64, agenda: &mut Agenda) {
-        let now = SystemTime::now();
+        let now = clock::now();
         let attributes = Attributes::ActivityTaskScheduledEventAttributes(self.scheduled(&plan, decision));
         let schedule_id = self.history.record_at(attributes, now);
         self.by_id.insert(plan.activity_id.clone(), self.activities.len());
@@ -180,7 +181,7 @@ impl Run {
             })
         };
         self.history.record(attributes);
-        self.closed = Some((status, SystemTime::now()));
+        self.closed = Some((status, clock::now()));
     }
 
     /// The workflow's result: how each activity ended.
@@ -291,7 +292,7 @@ impl Run {
     pub(super) fn cut_off(&mut self, status: CloseStatus, event: Attributes) {
         self.history.begin();
         self.history.record(event);
-        self.closed = Some((status, SystemTime::now()));
+        self.closed = Some((status, clock::now()));
         self.changed.notify_waiters();
     }
 

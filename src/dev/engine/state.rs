@@ -52,7 +52,7 @@ impl State {
 
     pub(super) fn domain_named(&self, name: &str) -> Result<usize, Refusal> {
         if name.is_empty() {
-            return Err(Refusal::bad_request("Domain not set on request."));
+            return Err(Refusal::bad_request("Domain name is empty"));
         }
         let found = self.domains.iter().position(|domain| &*domain.name == name);
         found.ok_or_else(|| no_such_domain(name))

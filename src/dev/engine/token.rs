@@ -145,8 +145,20 @@ fn unreadable(token: &[u8], fault: &serde_json::Error) -> Refusal {
     }
     // serde_json counts columns from one and points at the offending byte; tokens have no line breaks.
     let offending = token.get(fault.column().saturating_sub(1)).copied().unwrap_or(b'?');
-    let place = if token.first() == Some(&offending) { "looking for beginning of value" } else { "in literal" };
-    Refusal::plain(Code::Unknown, format!("invalid character '{}' {place}", offending as char))
+    let trailing = fault.to_string().starts_with("trailing");
+    // Go has more phrases than these two; which one it takes inside a broken object is not imitated.
+    let place = if trailing { "after top-level value" } else { "looking for beginning of value" };
+    Refusal::plain(Code::Unknown, format!("invalid character '{}' {place}", quoted(offending)))
+}
+
+/// A byte as Go quotes it in its complaints.
+fn quoted(byte: u8) -> String {
+    match byte {
+        b'\'' => "\\'".to_owned(),
+        b'\\' => "\\\\".to_owned(),
+        0..=0x1f | 0x7f => format!("\\x{byte:02x}"),
+        other => char::from(other).to_string(),
+    }
 }
 
 #[cfg(test)]

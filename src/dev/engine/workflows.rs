@@ -29,15 +29,12 @@ impl Core {
         call: &Call,
         poll: api::PollForActivityTaskRequest,
     ) -> Result<api::PollForActivityTaskResponse, Refusal> {
-        if poll.domain.is_empty() {
-            return Err(Refusal::bad_request("Domain not set on request."));
-        }
+        let domain = self.lock().domain_named(&poll.domain)?;
         let now = Instant::now();
         if call.deadline < now + MIN_POLL {
             return Err(Refusal::bad_request("Context timeout is too short."));
         }
         let task_list = task_list_name(poll.task_list)?;
-        let domain = self.lock().domain_named(&poll.domain)?;
         let arrivals = self.lock().agenda.arrivals(domain, &task_list);
         let until = (call.deadline - POLL_MARGIN).min(now + MAX_POLL);
         loop {
@@ -55,13 +52,9 @@ impl Core {
         call: &Call,
         request: api::StartWorkflowExecutionRequest,
     ) -> Result<api::StartWorkflowExecutionResponse, Refusal> {
-        if request.domain.is_empty() {
-            return Err(Refusal::bad_request("Domain not set on request."));
-        }
+        let domain = self.lock().domain_named(&request.domain)?;
         let policy = Reuse::try_from(request.workflow_id_reuse_policy).unwrap_or(Reuse::Invalid);
-        let name = request.domain.clone();
         let start = read_start(request)?;
-        let domain = self.lock().domain_named(&name)?;
         self.reach_history(call).await?;
         let run_id = self.lock().start(domain, start, policy)?;
         Ok(api::StartWorkflowExecutionResponse { run_id: run_id.to_string() })
@@ -118,9 +111,9 @@ impl Core {
     ) -> Result<api::DescribeDomainResponse, Refusal> {
         let state = self.lock();
         let index = match request.describe_by {
-            Some(DescribeBy::Name(name)) => state.domain_named(&name)?,
+            Some(DescribeBy::Name(name)) if !name.is_empty() => state.domain_named(&name)?,
             Some(DescribeBy::Id(id)) => state.domain_with_id(&id)?,
-            None => return Err(Refusal::bad_request("Domain not set on request.")),
+            _ => return Err(Refusal::bad_request("Domain not set on request.")),
         };
         let domain = &state.domains[index];
         Ok(api::DescribeDomainResponse {
@@ -141,9 +134,7 @@ impl Core {
         domain: &str,
         execution: Option<api::WorkflowExecution>,
     ) -> Result<(usize, api::WorkflowExecution), Refusal> {
-        if domain.is_empty() {
-            return Err(Refusal::bad_request("Domain not set on request."));
-        }
+        let domain = self.lock().domain_named(domain)?;
         let Some(execution) = execution else {
             return Err(Refusal::bad_request("Execution is not set on request."));
         };
@@ -153,7 +144,7 @@ impl Core {
         if !execution.run_id.is_empty() && uuid(&execution.run_id).is_none() {
             return Err(Refusal::bad_request("Invalid RunId."));
         }
-        Ok((self.lock().domain_named(domain)?, execution))
+        Ok((domain, execution))
     }
 }
 
