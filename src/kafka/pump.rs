@@ -17,7 +17,7 @@ use crate::bridge::seams::{Command, Control, PartitionId, Received};
 use crate::wire::{Headers, Origin, Record};
 
 /// Records in a batch. More gains nothing measurable; fewer makes the channel hop visible.
-pub(super) const BATCH: usize = 64;
+const BATCH: usize = 64;
 
 /// Longest a poll waits. Bounds how late a command is seen.
 const POLL: Duration = Duration::from_millis(20);
@@ -28,10 +28,6 @@ const NAP: Duration = Duration::from_millis(2);
 /// How long the worker may take nothing before fetching is paused. Pausing throws away what was fetched ahead, so it is
 /// for stalls, not for flow control.
 const STALL: Duration = Duration::from_secs(1);
-
-/// How long records may come without a break while the worker is the slower side. Rebalances queue up behind fetched
-/// records; pausing for a moment throws those away and brings the rebalances forward.
-const BREATH: Duration = Duration::from_secs(5);
 
 /// Shortest time between two repairs of reading positions.
 const REPAIR: Duration = Duration::from_secs(1);
@@ -55,8 +51,6 @@ pub(super) struct Pump {
     held: Vec<Received>,
     /// Since when the worker has taken nothing.
     full_since: Option<Instant>,
-    /// When the fetched records last ran out, so that nothing can be waiting behind them.
-    last_empty: Instant,
     /// When positions are to be checked.
     repair_at: Option<Instant>,
     next_topic_check: Instant,
@@ -75,7 +69,6 @@ impl Pump {
             records,
             held: Vec::with_capacity(BATCH),
             full_since: None,
-            last_empty: now,
             repair_at: None,
             next_topic_check: now,
         }
@@ -101,11 +94,7 @@ impl Pump {
             return self.wait_for_worker();
         }
         if self.context().partitions().choked() {
-            return self.catch_breath();
-        }
-        if self.last_empty.elapsed() >= BREATH {
-            self.choke(true);
-            return Turn::Next;
+            self.choke(false);
         }
         self.fill()
     }
@@ -133,7 +122,7 @@ impl Pump {
             return self.poll(POLL);
         }
         let since = *self.full_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= STALL || self.last_empty.elapsed() >= BREATH {
+        if since.elapsed() >= STALL {
             self.choke(true);
         } else {
             thread::sleep(NAP);
@@ -141,18 +130,8 @@ impl Pump {
         Turn::Next
     }
 
-    /// Fetching is paused and the worker takes records again: go on once nothing waits behind old records.
-    fn catch_breath(&mut self) -> Turn {
-        let before = self.last_empty;
-        let turn = self.poll(POLL);
-        if self.held.is_empty() && self.last_empty > before {
-            self.choke(false);
-        }
-        turn
-    }
-
     fn choke(&mut self, choked: bool) {
-        tracing::debug!(consumer = %self.context().name, choked, "worker is slower than the log: fetching paused or resumed");
+        tracing::debug!(consumer = %self.context().name, choked, "worker takes nothing: fetching paused or resumed");
         self.context().partitions().set_choked(choked);
         self.context().apply_pauses(&self.consumer);
     }
@@ -178,12 +157,7 @@ impl Pump {
 
     /// One call into librdkafka, which may run callbacks; a record goes to `held`.
     fn poll(&mut self, wait: Duration) -> Turn {
-        let began = Instant::now();
-        let polled = self.consumer.poll(wait);
-        if !wait.is_zero() && began.elapsed() >= Duration::from_millis(1) {
-            self.last_empty = Instant::now();
-        }
-        match polled {
+        match self.consumer.poll(wait) {
             None => Turn::Next,
             Some(Ok(message)) => {
                 if let Some(received) = receive(self.consumer.context(), &self.topics, &message) {
@@ -219,17 +193,15 @@ impl Pump {
         if self.held.is_empty() {
             return true;
         }
-        match self.records.try_send(std::mem::replace(&mut self.held, Vec::with_capacity(BATCH))) {
-            Ok(()) => {
+        match self.records.try_reserve() {
+            Ok(room) => {
+                room.send(std::mem::replace(&mut self.held, Vec::with_capacity(BATCH)));
                 self.full_since = None;
                 true
             }
-            Err(TrySendError::Full(batch)) => {
-                self.held = batch;
-                false
-            }
+            Err(TrySendError::Full(())) => false,
             // The control channel tells the same: the next turn is the last.
-            Err(TrySendError::Closed(_)) => true,
+            Err(TrySendError::Closed(())) => true,
         }
     }
 
