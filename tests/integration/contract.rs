@@ -1,7 +1,7 @@
 //! The contract suite on the development engine.
 
 #[path = "../contract/mod.rs"]
-mod suite;
+pub(crate) mod suite;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 
 mod compose;
 mod contract;
+mod engine;
 mod kafka_offsets;
 mod kafka_producer;
 mod kafka_rebalance;

@@ -27,8 +27,6 @@ struct PageToken {
     from: i64,
     /// The history's next event id when the first page was read: later events are not shown.
     until: i64,
-    /// Whether more events may come.
-    is_running: bool,
 }
 
 impl Core {
@@ -87,12 +85,7 @@ impl Core {
         let (events, rest) = run.history.page(from, until, batches);
         let more_may_come = waits && (run.closed.is_none() || run.history.next_id() > until);
         let next = rest.or_else(|| more_may_come.then_some(until));
-        let token = next.map(|from| PageToken {
-            run_id: run.run_id.to_string(),
-            from,
-            until,
-            is_running: run.closed.is_none(),
-        });
+        let token = next.map(|from| PageToken { run_id: run.run_id.to_string(), from, until });
         page(events, token.as_ref())
     }
 
@@ -105,7 +98,7 @@ impl Core {
             return page(run.history.last().cloned().into_iter().collect(), None);
         }
         let until = run.history.next_id();
-        let token = PageToken { run_id: run.run_id.to_string(), from: until, until, is_running: true };
+        let token = PageToken { run_id: run.run_id.to_string(), from: until, until };
         page(Vec::new(), waits.then_some(&token))
     }
 

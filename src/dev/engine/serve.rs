@@ -50,18 +50,14 @@ pub(super) async fn accept(listener: TcpListener, core: Arc<Core>, stop: Cancell
 /// Serves one connection until it ends, the engine stops, or the frontend is to be gone.
 async fn connection(socket: TcpStream, core: Arc<Core>, stop: CancellationToken) {
     let mut outage = core.faults.watch();
-    let streams = CancellationToken::new();
-    // Streams end with their connection, whichever way it ends.
-    let _ends_streams = streams.clone().drop_guard();
     let served = async {
         socket.set_nodelay(true).ok();
         let mut http = h2::server::Builder::new();
         http.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         let Ok(mut connection) = http.handshake::<_, Bytes>(socket).await else { return };
         while let Some(Ok((request, respond))) = connection.accept().await {
-            let core = Arc::clone(&core);
-            let streams = streams.clone();
-            tokio::spawn(async move { streams.run_until_cancelled(stream(core, request, respond)).await });
+            // A stream hears of its connection's end as it hears of a reset, and ends as well.
+            tokio::spawn(stream(Arc::clone(&core), request, respond));
         }
     };
     tokio::select! {
