@@ -7,6 +7,7 @@ mod transport;
 
 pub use client::Client;
 pub use transport::ConnectError;
+pub(crate) use transport::{Metadata, channels};
 
 /// Generated from the vendored protos.
 #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
