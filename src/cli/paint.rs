@@ -58,3 +58,8 @@ pub(super) fn fix(advice: &str) {
 pub(super) fn heading(text: &str) {
     anstream::println!("{BOLD}{text}{BOLD:#}");
 }
+
+/// `1 replica`, `3 replicas`.
+pub(super) fn plural(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}

@@ -107,9 +107,23 @@ impl Cluster {
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
             asked.add_partition(topic, partition);
         }
-        let found = self.consumer.committed_offsets(asked, timeout).map_err(|error| explained(None, &error))?;
-        let committed = found.elements().iter().filter(|e| matches!(e.offset(), Offset::Offset(_))).count();
-        Ok(Committed { partitions: committed })
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.consumer.committed_offsets(asked.clone(), ONE_TRY.min(left)) {
+                Ok(found) => {
+                    let elements = found.elements();
+                    let committed = elements.iter().filter(|e| matches!(e.offset(), Offset::Offset(_))).count();
+                    return Ok(Committed { partitions: committed });
+                }
+                Err(error) => error,
+            };
+            // A forbidden group is told as an event; the request itself only times out.
+            let heard = self.heard();
+            if heard.as_ref().is_some_and(|(code, _)| is_certain(*code)) || Instant::now() >= deadline {
+                return Err(explained(heard, &error));
+            }
+        }
     }
 
     /// The error that says most of those the client has reported so far.
@@ -151,7 +165,10 @@ impl Listener {
     /// The error that says most of those reported so far.
     pub(super) fn telling(&self) -> Option<(Code, String)> {
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        errors.iter().find(|(code, _)| is_certain(*code)).or(errors.last()).cloned()
+        let certain = errors.iter().find(|(code, _)| is_certain(*code));
+        // That all brokers are down follows from what was reported about each of them.
+        let cause = || errors.iter().find(|(code, _)| *code != Code::AllBrokersDown);
+        certain.or_else(cause).or(errors.last()).cloned()
     }
 
     /// Whether an error was reported that no waiting will cure.
@@ -177,7 +194,14 @@ impl ConsumerContext for Listener {}
 
 /// Whether more waiting cannot help.
 fn is_certain(code: Code) -> bool {
-    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL)
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::SSL
+            | Code::GroupAuthorizationFailed
+    )
 }
 
 pub(super) fn explained(heard: Option<(Code, String)>, error: &KafkaError) -> Unreachable {
@@ -189,7 +213,7 @@ pub(super) fn explained(heard: Option<(Code, String)>, error: &KafkaError) -> Un
         Some((code, reason)) => (Some(code), reason),
         None => (code, code.map_or_else(|| error.to_string(), |code| code.to_string())),
     };
-    Unreachable { what, advice: code.map_or("see the brokers' log", advice) }
+    Unreachable { what, advice: code.map_or("the brokers' log says more", advice) }
 }
 
 fn advice(code: Code) -> &'static str {
@@ -200,12 +224,19 @@ fn advice(code: Code) -> &'static str {
         Code::SSL => "correct security.protocol and ssl.ca.location in [kafka.properties]",
         Code::Resolve => "correct the host names in kafka.brokers",
         Code::GroupAuthorizationFailed => "grant READ on the group kafka.group_id to this user",
-        Code::TopicAuthorizationFailed => "grant DESCRIBE and DESCRIBE_CONFIGS on the topic to this user",
-        Code::ClusterAuthorizationFailed => "grant CREATE on the cluster, or on the topics, to this user",
-        Code::UnsupportedFeature => "ask a broker that supports it",
-        _ => {
+        Code::TopicAuthorizationFailed => "grant CREATE on the cluster, or on the topic, to this user",
+        Code::ClusterAuthorizationFailed => "grant CREATE on the cluster, or on the topic, to this user",
+        Code::InvalidReplicationFactor => "ask for no more replicas than there are brokers",
+        Code::PolicyViolation => "a policy of the brokers forbids it; ask their operators",
+        Code::AllBrokersDown
+        | Code::BrokerTransportFailure
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::TimedOutQueue
+        | Code::MessageTimedOut => {
             "check that kafka.brokers is right and reachable from here, and that security.protocol in \
              [kafka.properties] is what the listener speaks"
         }
+        _ => "the brokers' log says more",
     }
 }

@@ -70,27 +70,21 @@ impl Admin {
         Ok(Self { client, options, timeout })
     }
 
-    /// The settings of each of `topics` that exists; of one that may not be looked at, why.
+    /// The settings of those of `topics` that exist and that this user may look into. (What the brokers say about the
+    /// others does not come through: the client library drops it.)
     ///
     /// # Errors
     /// When the request as a whole has no answer.
-    pub async fn settings(
-        &self,
-        topics: &[&str],
-    ) -> Result<BTreeMap<String, Result<TopicSettings, Unreachable>>, AdminError> {
+    pub async fn settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, AdminError> {
         let asked: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let answers = self.client.describe_configs(&asked, &self.options).await.map_err(|error| failed(&error))?;
-        // In the order of the question; an answer that is an error does not name its topic.
-        let named = topics.iter().zip(answers).map(|(asked, answer)| match answer {
-            Ok(resource) => {
-                let name = match resource.specifier {
-                    OwnedResourceSpecifier::Topic(name) => name,
-                    _ => (*asked).to_owned(),
-                };
+        let told = answers.into_iter().flatten().filter(|resource| !resource.entries.is_empty());
+        let named = told.filter_map(|resource| match resource.specifier {
+            OwnedResourceSpecifier::Topic(name) => {
                 let entries = resource.entries.into_iter();
-                (name, Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()))
+                Some((name, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()))
             }
-            Err(code) => ((*asked).to_owned(), Err(explained(None, &KafkaError::AdminOp(code)))),
+            _ => None,
         });
         Ok(named.collect())
     }

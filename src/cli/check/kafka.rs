@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{Area, Finding};
 use super::topics;
 use crate::cli::blocking;
+use crate::cli::paint::plural;
 use crate::cli::topics::plan;
 use crate::config::Settings;
 use crate::kafka::cluster::{Cluster, Overview, Unreachable};
@@ -63,10 +64,7 @@ fn group(group: &str, topic: &str, partitions: usize, committed: Result<usize, U
 
 fn brokers(overview: &Overview) -> Finding {
     let cluster = overview.cluster_id.as_deref().map(|id| format!(", cluster {id}")).unwrap_or_default();
-    let what = match overview.brokers {
-        1 => format!("1 broker{cluster}"),
-        number => format!("{number} brokers{cluster}"),
-    };
+    let what = format!("{}{cluster}", plural(overview.brokers, "broker"));
     if overview.brokers < 3 {
         let fix = "fine for development; use three or more where replies must not be lost";
         return Finding::warn(Area::Kafka, BROKERS, what, fix);
@@ -74,40 +72,39 @@ fn brokers(overview: &Overview) -> Finding {
     Finding::ok(Area::Kafka, BROKERS, what)
 }
 
-/// The settings of the topics that exist, and a finding for each whose settings are not told.
-async fn topic_settings(settings: &Settings, overview: &Overview) -> (BTreeMap<String, TopicSettings>, Vec<Finding>) {
-    let existing: Vec<&str> = plan::roles(settings)
-        .into_iter()
-        .map(|(_, name)| name)
-        .filter(|name| overview.topics.contains_key(*name))
-        .collect();
+/// The settings of the topics that exist, and a finding when they are not all told.
+async fn topic_settings(
+    settings: &Settings,
+    overview: &Overview,
+) -> (BTreeMap<String, TopicSettings>, Option<Finding>) {
+    let roles = plan::roles(settings).into_iter();
+    let existing: Vec<&str> = roles.map(|(_, name)| name).filter(|name| overview.topics.contains_key(*name)).collect();
     if existing.is_empty() {
-        return (BTreeMap::new(), Vec::new());
+        return (BTreeMap::new(), None);
     }
-    let unknown = |subject: &str, what: String, fix: &str| Finding::warn(Area::Topics, subject, what, fix);
+    let unknown = |what: String, fix: &str| Some(Finding::warn(Area::Topics, "settings", what, fix));
     let asked = match Admin::new(&settings.kafka) {
         Ok(admin) => admin.settings(&existing).await,
         Err(error) => Err(error.into()),
     };
-    let answers = match asked {
-        Ok(answers) => answers,
+    match asked {
+        Ok(told) => {
+            let silent: Vec<&str> = existing.into_iter().filter(|name| !told.contains_key(*name)).collect();
+            let finding = if silent.is_empty() {
+                None
+            } else {
+                let what = format!("retention, sizes and replicas in sync were not checked of {}", silent.join(", "));
+                unknown(what, "grant DESCRIBE_CONFIGS on them to this user, or run the check as another")
+            };
+            (told, finding)
+        }
         Err(AdminError::Unsupported) => {
-            let what = "this broker does not tell topic settings, so that retention, sizes and replicas in sync were not \
-                        checked";
-            let fix = "expected of `handback dev`; any Apache Kafka tells them";
-            return (BTreeMap::new(), vec![unknown("settings", what.into(), fix)]);
+            let what = "retention, sizes and replicas in sync were not checked: this broker does not tell them";
+            (BTreeMap::new(), unknown(what.into(), "expected of `handback dev`; any Apache Kafka tells them"))
         }
         Err(AdminError::Failed(error)) => {
-            let what = format!("topic settings were not checked: {}", error.what);
-            return (BTreeMap::new(), vec![unknown("settings", what, error.advice)]);
-        }
-    };
-    let (mut known, mut findings) = (BTreeMap::new(), Vec::new());
-    for (name, answer) in answers {
-        match answer {
-            Ok(settings) => drop(known.insert(name, settings)),
-            Err(error) => findings.push(unknown(&name, format!("settings not checked: {}", error.what), error.advice)),
+            let what = format!("retention, sizes and replicas in sync were not checked: {}", error.what);
+            (BTreeMap::new(), unknown(what, error.advice))
         }
     }
-    (known, findings)
 }

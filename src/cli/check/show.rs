@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Level;
 use super::finding::Finding;
-use crate::cli::paint::{self, BOLD, DIM};
+use crate::cli::paint::{self, BOLD, DIM, plural};
 use crate::config::Settings;
 
 /// The settings in effect; what differs from the defaults stands out.
@@ -77,8 +77,6 @@ pub(super) fn json(settings: &Settings, findings: &[Finding]) {
 fn summary(findings: &[Finding]) -> (Level, String) {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (fine, warnings, faults) = (count(Level::Ok), count(Level::Warn), count(Level::Fault));
-    let plural =
-        |number: usize, word: &str| if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") };
     match (faults, warnings) {
         (0, 0) => (Level::Ok, format!("all {fine} as they should be")),
         (0, _) => (Level::Warn, format!("{}, {fine} fine", plural(warnings, "warning"))),

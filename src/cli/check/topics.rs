@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::finding::{Area, Finding};
+use crate::cli::paint::plural;
 use crate::cli::topics::plan::{self, MOVED_RECORD_EXTRA, Replies, Role};
 use crate::config::Settings;
 use crate::kafka::cluster::{Overview, Topic};
 use crate::kafka::topics::TopicSettings;
+
+/// Replicas that a topic of the contract should have.
+const REPLICAS: usize = 3;
 
 /// What is wrong or right with each topic of the contract. A topic without settings in `told` is judged by its
 /// metadata alone.
@@ -20,7 +24,7 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
             continue;
         };
         let mut judged = Judged { role, name, findings: Vec::new() };
-        judged.metadata(topic, replies);
+        judged.metadata(topic, replies, overview.brokers);
         if let Some(settings) = told.get(name) {
             judged.replicas_in_sync(topic, settings);
             judged.cleanup(settings);
@@ -61,7 +65,7 @@ impl Judged<'_> {
         self.findings.push(Finding::fault(Area::Topics, self.name, what, fix));
     }
 
-    fn metadata(&mut self, topic: &Topic, replies: Option<Replies>) {
+    fn metadata(&mut self, topic: &Topic, replies: Option<Replies>, brokers: usize) {
         if topic.leaderless > 0 {
             let what = format!("{} of {} partitions have no leader", topic.leaderless, topic.partitions);
             self.fault(what, "bring the brokers back that hold them".into());
@@ -79,12 +83,13 @@ impl Judged<'_> {
             );
             self.fault(what, format!("raise the partitions of {} to {}", self.name, replies.partitions));
         }
-        if topic.replication_factor < 3 {
+        // Fewer brokers than that is a finding of its own.
+        if topic.replication_factor < brokers.min(REPLICAS) {
             let what = match topic.replication_factor {
                 1 => "1 replica: a lost disk loses its records".to_owned(),
-                number => format!("{number} replicas: no replica may be away while writes need two in sync"),
+                number => format!("{number} replicas: none may be away while writes need two in sync"),
             };
-            self.warn(what, "fine for development; otherwise reassign it to 3 replicas".into());
+            self.warn(what, format!("reassign {} to {REPLICAS} replicas", self.name));
         }
     }
 
@@ -135,8 +140,8 @@ impl Judged<'_> {
 fn summary(role: Role, topic: &Topic, settings: Option<&TopicSettings>) -> String {
     let mut parts = vec![
         role.as_str().to_owned(),
-        format!("{} partitions", topic.partitions),
-        format!("{} replicas", topic.replication_factor),
+        plural(topic.partitions, "partition"),
+        plural(topic.replication_factor, "replica"),
     ];
     if let Some(settings) = settings {
         if let Some(needed) = number(settings, "min.insync.replicas") {

@@ -6,7 +6,7 @@ mod yaml;
 use std::collections::BTreeMap;
 
 use super::args::CreateTopics;
-use super::paint::{self, Level};
+use super::paint::{self, Level, plural};
 use super::{Failed, blocking};
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -22,6 +22,15 @@ pub(super) async fn create(settings: &Settings, args: &CreateTopics) -> Result<E
     }
     let kafka = settings.kafka.clone();
     let overview = blocking(move || Cluster::new(&kafka)?.overview(kafka.metadata_timeout)).await??;
+    let replicas = usize::try_from(args.replication_factor).unwrap_or_default();
+    if replicas > overview.brokers {
+        let brokers = plural(overview.brokers, "broker");
+        return Err(Failed::Usage(format!(
+            "{replicas} replicas need as many brokers, and there is only {brokers}; for development add \
+             --replication-factor {}",
+            overview.brokers
+        )));
+    }
     let admin = Admin::new(&settings.kafka)?;
     let replies = plan::replies(settings, &overview.topics, &reply_settings(settings, &admin, &overview).await?);
     let specs = plan::specs(settings, args.partitions, args.replication_factor, replies);
@@ -50,7 +59,7 @@ async fn reply_settings(
         return Ok(BTreeMap::new());
     }
     match admin.settings(&existing).await {
-        Ok(told) => Ok(told.into_iter().filter_map(|(name, settings)| Some((name, settings.ok()?))).collect()),
+        Ok(told) => Ok(told),
         Err(AdminError::Unsupported) => Ok(BTreeMap::new()),
         Err(AdminError::Failed(error)) => Err(error.into()),
     }
@@ -76,5 +85,7 @@ fn report(missing: &[TopicSpec], told: Vec<(String, Creation)>, dry_run: bool) -
 
 fn described(spec: &TopicSpec) -> String {
     let settings: Vec<_> = spec.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{} partitions, {} replicas, {}", spec.partitions, spec.replication_factor, settings.join(", "))
+    let partitions = plural(spec.partitions.unsigned_abs() as usize, "partition");
+    let replicas = plural(spec.replication_factor.unsigned_abs() as usize, "replica");
+    format!("{partitions}, {replicas}, {}", settings.join(", "))
 }
