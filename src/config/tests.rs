@@ -352,3 +352,11 @@ fn names_and_explanations_are_those_of_the_fields() {
         assert!(about.trim_end().ends_with('.') && !about.contains('|'), "{field}: {about:?}");
     }
 }
+
+#[test]
+fn the_readme_shows_every_setting() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- settings: handback settings --markdown -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- /settings -->").unwrap();
+    assert_eq!(table, Settings::markdown(), "put the output of `handback settings --markdown` between the two marks");
+}

@@ -24,8 +24,8 @@ const EVENTS: Duration = Duration::from_millis(100);
 pub struct Overview {
     /// The cluster's id, when the brokers tell it.
     pub cluster_id: Option<String>,
-    /// Number of brokers.
-    pub brokers: usize,
+    /// Ids of the brokers.
+    pub brokers: Vec<i32>,
     /// Every topic that the user may see, by name.
     pub topics: BTreeMap<String, Topic>,
 }
@@ -85,7 +85,7 @@ impl Cluster {
                     let topics = metadata.topics().iter().map(|t| (t.name().to_owned(), Topic::of(t.partitions())));
                     return Ok(Overview {
                         cluster_id: self.consumer.client().fetch_cluster_id(ONE_TRY).filter(|id| !id.is_empty()),
-                        brokers: metadata.brokers().len(),
+                        brokers: metadata.brokers().iter().map(|broker| broker.id()).collect(),
                         topics: topics.collect(),
                     });
                 }

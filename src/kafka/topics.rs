@@ -53,21 +53,21 @@ pub type TopicSettings = BTreeMap<String, String>;
 /// A client for admin requests.
 pub struct Admin {
     client: AdminClient<Listener>,
-    options: AdminOptions,
+    broker: Option<i32>,
     timeout: Duration,
 }
 
 impl Admin {
-    /// Prepares for requests that take up to `kafka.metadata_timeout` each.
+    /// Prepares for requests that take up to `kafka.metadata_timeout` each. Questions that every broker can answer go
+    /// to `broker`, if one is known: librdkafka would wait for the controller, and some stand-ins for Kafka name one
+    /// that does not exist.
     ///
     /// # Errors
     /// When librdkafka refuses the properties.
-    pub fn new(kafka: &Kafka) -> Result<Self, Unreachable> {
-        let timeout = kafka.metadata_timeout;
-        let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    pub fn new(kafka: &Kafka, broker: Option<i32>) -> Result<Self, Unreachable> {
         let client =
             client::admin(kafka).create_with_context(Listener::default()).map_err(|error| explained(None, &error))?;
-        Ok(Self { client, options, timeout })
+        Ok(Self { client, broker, timeout: kafka.metadata_timeout })
     }
 
     /// The settings of those of `topics` that exist and that this user may look into. (What the brokers say about the
@@ -77,7 +77,8 @@ impl Admin {
     /// When the request as a whole has no answer.
     pub async fn settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, AdminError> {
         let asked: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let answers = self.client.describe_configs(&asked, &self.options).await.map_err(|error| failed(&error))?;
+        let options = AdminOptions::new().request_timeout(Some(self.timeout)).broker_id(self.broker);
+        let answers = self.client.describe_configs(&asked, &options).await.map_err(|error| failed(&error))?;
         let told = answers.into_iter().flatten().filter(|resource| !resource.entries.is_empty());
         let named = told.filter_map(|resource| match resource.specifier {
             OwnedResourceSpecifier::Topic(name) => {

@@ -64,8 +64,8 @@ fn group(group: &str, topic: &str, partitions: usize, committed: Result<usize, U
 
 fn brokers(overview: &Overview) -> Finding {
     let cluster = overview.cluster_id.as_deref().map(|id| format!(", cluster {id}")).unwrap_or_default();
-    let what = format!("{}{cluster}", plural(overview.brokers, "broker"));
-    if overview.brokers < 3 {
+    let what = format!("{}{cluster}", plural(overview.brokers.len(), "broker"));
+    if overview.brokers.len() < 3 {
         let fix = "fine for development; use three or more where replies must not be lost";
         return Finding::warn(Area::Kafka, BROKERS, what, fix);
     }
@@ -83,7 +83,7 @@ async fn topic_settings(
         return (BTreeMap::new(), None);
     }
     let unknown = |what: String, fix: &str| Some(Finding::warn(Area::Topics, "settings", what, fix));
-    let asked = match Admin::new(&settings.kafka) {
+    let asked = match Admin::new(&settings.kafka, overview.brokers.first().copied()) {
         Ok(admin) => admin.settings(&existing).await,
         Err(error) => Err(error.into()),
     };

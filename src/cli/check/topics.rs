@@ -24,7 +24,7 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
             continue;
         };
         let mut judged = Judged { role, name, findings: Vec::new() };
-        judged.metadata(topic, replies, overview.brokers);
+        judged.metadata(topic, replies, overview.brokers.len());
         if let Some(settings) = told.get(name) {
             judged.replicas_in_sync(topic, settings);
             judged.cleanup(settings);
@@ -97,8 +97,9 @@ impl Judged<'_> {
         let Some(needed) = number(settings, "min.insync.replicas") else { return };
         let replicas = i64::try_from(topic.replication_factor).unwrap_or(i64::MAX);
         if needed > replicas {
-            let what = format!("min.insync.replicas is {needed}, but there are {replicas} replicas: no write succeeds");
-            self.fault(what, format!("set min.insync.replicas of {} to {}", self.name, (replicas - 1).max(1)));
+            let (fitting, replicas) = ((replicas - 1).max(1), plural(topic.replication_factor, "replica"));
+            let what = format!("min.insync.replicas is {needed}, but there is only {replicas}: no write succeeds");
+            self.fault(what, format!("set min.insync.replicas of {} to {fitting}", self.name));
         } else if needed < 2 && replicas > 1 {
             let what = "min.insync.replicas is 1: what was acknowledged can be lost with one broker".to_owned();
             self.warn(what, format!("set min.insync.replicas of {} to 2", self.name));
@@ -163,3 +164,6 @@ fn number(settings: &TopicSettings, name: &str) -> Option<i64> {
 fn human(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(duration)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,13 @@
 pub(super) mod plan;
 mod yaml;
 
-use std::collections::BTreeMap;
-
 use super::args::CreateTopics;
 use super::paint::{self, Level, plural};
 use super::{Failed, blocking};
 use crate::config::Settings;
 use crate::exit::Exit;
-use crate::kafka::cluster::{Cluster, Overview};
-use crate::kafka::topics::{Admin, AdminError, Creation, TopicSettings, TopicSpec};
+use crate::kafka::cluster::Cluster;
+use crate::kafka::topics::{Admin, Creation, TopicSpec};
 
 /// Creates what is missing, or prints it.
 pub(super) async fn create(settings: &Settings, args: &CreateTopics) -> Result<Exit, Failed> {
@@ -22,47 +20,36 @@ pub(super) async fn create(settings: &Settings, args: &CreateTopics) -> Result<E
     }
     let kafka = settings.kafka.clone();
     let overview = blocking(move || Cluster::new(&kafka)?.overview(kafka.metadata_timeout)).await??;
-    let replicas = usize::try_from(args.replication_factor).unwrap_or_default();
-    if replicas > overview.brokers {
-        let brokers = plural(overview.brokers, "broker");
-        return Err(Failed::Usage(format!(
-            "{replicas} replicas need as many brokers, and there is only {brokers}; for development add \
-             --replication-factor {}",
-            overview.brokers
-        )));
-    }
-    let admin = Admin::new(&settings.kafka)?;
-    let replies = plan::replies(settings, &overview.topics, &reply_settings(settings, &admin, &overview).await?);
-    let specs = plan::specs(settings, args.partitions, args.replication_factor, replies);
     let (existing, missing): (Vec<_>, Vec<_>) =
-        specs.into_iter().partition(|spec| overview.topics.contains_key(&spec.name));
-    for spec in &existing {
-        paint::line(Level::Ok, &spec.name, "exists, left as it is");
+        plan::roles(settings).into_iter().map(|(_, name)| name).partition(|name| overview.topics.contains_key(*name));
+    for name in existing {
+        paint::line(Level::Ok, name, "exists, left as it is");
     }
     if missing.is_empty() {
         anstream::println!("nothing to create; `handback check` tells whether the topics are as they should be");
         return Ok(Exit::Ok);
     }
-    let told = admin.create(&missing, args.dry_run).await?;
-    Ok(report(&missing, told, args.dry_run))
+    enough_brokers(args.replication_factor, overview.brokers.len())?;
+    let admin = Admin::new(&settings.kafka, overview.brokers.first().copied())?;
+    // Asked of topics that do not exist too: the answer tells whether the brokers know admin requests at all.
+    let names: Vec<&str> = settings.topics.replies.iter().map(String::as_str).collect();
+    let replies = plan::replies(settings, &overview.topics, &admin.settings(&names).await?);
+    let mut specs = plan::specs(settings, args.partitions, args.replication_factor, replies);
+    specs.retain(|spec| missing.contains(&spec.name.as_str()));
+    let told = admin.create(&specs, args.dry_run).await?;
+    Ok(report(&specs, told, args.dry_run))
 }
 
-/// The settings of the reply topics that exist. Empty when the brokers do not tell: then Kafka's defaults are assumed.
-async fn reply_settings(
-    settings: &Settings,
-    admin: &Admin,
-    overview: &Overview,
-) -> Result<BTreeMap<String, TopicSettings>, Failed> {
-    let existing: Vec<&str> =
-        settings.topics.replies.iter().map(String::as_str).filter(|name| overview.topics.contains_key(*name)).collect();
-    if existing.is_empty() {
-        return Ok(BTreeMap::new());
+/// The brokers would refuse each topic without saying why.
+fn enough_brokers(replicas: i32, brokers: usize) -> Result<(), Failed> {
+    if usize::try_from(replicas).unwrap_or_default() <= brokers {
+        return Ok(());
     }
-    match admin.settings(&existing).await {
-        Ok(told) => Ok(told),
-        Err(AdminError::Unsupported) => Ok(BTreeMap::new()),
-        Err(AdminError::Failed(error)) => Err(error.into()),
-    }
+    let there = plural(brokers, "broker");
+    Err(Failed::Usage(format!(
+        "{replicas} replicas need as many brokers, and there is only {there}; for development add \
+         --replication-factor {brokers}"
+    )))
 }
 
 fn report(missing: &[TopicSpec], told: Vec<(String, Creation)>, dry_run: bool) -> Exit {
