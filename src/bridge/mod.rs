@@ -21,6 +21,9 @@ pub mod lanes;
 pub mod offsets;
 pub mod retry;
 
+#[cfg(test)]
+mod tests;
+
 pub use core::{RateLimiter, Shared, rate_limiter};
 pub use options::Options;
 pub use worker::{Ending, Intake, run};

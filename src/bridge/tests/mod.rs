@@ -1,0 +1,15 @@
+//! The whole worker against models of both seams, on a clock that stands still while there is work to do.
+
+mod log_model;
+mod model;
+mod support;
+
+mod endings;
+mod engine_unwell;
+mod heartbeats;
+mod limits;
+mod order;
+mod outcomes;
+mod partitions;
+mod retries;
+mod writing;

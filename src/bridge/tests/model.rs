@@ -1,0 +1,242 @@
+//! A model of the engine: answers as the script says, remembers every call.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Verdict, Wiring};
+use crate::wire::{Action, RefusalCode, Target};
+
+/// What the engine does with one call.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Ok,
+    CancelRequested,
+    Error(CallError),
+    After(Duration, Box<Step>),
+    /// Waits until the test releases the activity.
+    Held(Box<Step>),
+    Panic,
+}
+
+impl Step {
+    pub(super) fn after(delay: Duration, step: Step) -> Self {
+        Self::After(delay, Box::new(step))
+    }
+
+    pub(super) fn held(step: Step) -> Self {
+        Self::Held(Box::new(step))
+    }
+}
+
+fn error(verdict: Verdict, status: &'static str, message: &str) -> Step {
+    Step::Error(CallError { verdict, status, message: message.to_owned() })
+}
+
+pub(super) fn unavailable() -> Step {
+    error(Verdict::Transient { busy: false }, "UNAVAILABLE", "history is down")
+}
+
+pub(super) fn busy() -> Step {
+    error(Verdict::Transient { busy: true }, "RESOURCE_EXHAUSTED", "History host rps exceeded")
+}
+
+pub(super) fn not_found() -> Step {
+    error(Verdict::NotFound, "NOT_FOUND", "activity task not found")
+}
+
+pub(super) fn refused() -> Step {
+    error(Verdict::Refused(RefusalCode::CancelNotRequested), "INVALID_ARGUMENT", "cancel was not requested")
+}
+
+pub(super) fn odd() -> Step {
+    error(Verdict::Wiring, "UNIMPLEMENTED", "unknown service")
+}
+
+pub(super) fn unknown_domain() -> Step {
+    error(Verdict::UnknownDomain, "NOT_FOUND", "domain does not exist")
+}
+
+pub(super) fn not_active() -> Step {
+    error(Verdict::DomainNotActive, "FAILED_PRECONDITION", "domain is active in another cluster")
+}
+
+/// One call as the engine saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    pub(super) activity: String,
+    pub(super) action: Action,
+    pub(super) identity: String,
+    pub(super) payload: Option<bytes::Bytes>,
+    pub(super) at: Instant,
+}
+
+/// Names that things wait for until the test lets them go.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    released: RefCell<HashSet<String>>,
+    changed: Notify,
+}
+
+impl Holds {
+    pub(super) async fn wait(&self, name: &str) {
+        loop {
+            let changed = self.changed.notified();
+            if self.released.borrow().contains(name) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn release(&self, name: &str) {
+        self.released.borrow_mut().insert(name.to_owned());
+        self.changed.notify_waiters();
+    }
+}
+
+type Decide = Box<dyn FnMut(&Called) -> Step>;
+
+pub(super) struct EngineModel {
+    scripts: RefCell<HashMap<String, VecDeque<Step>>>,
+    otherwise: RefCell<Decide>,
+    pub(super) calls: RefCell<Vec<Called>>,
+    running: Cell<usize>,
+    pub(super) peak: Cell<usize>,
+    holds: Holds,
+    /// Answers of the wiring probe; the last one stays.
+    pub(super) wiring: RefCell<VecDeque<Wiring>>,
+    pub(super) wiring_probes: Cell<usize>,
+    pub(super) history: RefCell<Result<(), String>>,
+    pub(super) history_probes: RefCell<Vec<(DomainRef, Instant)>>,
+    pub(super) domain: RefCell<Result<Option<Arc<str>>, CallError>>,
+}
+
+impl Default for EngineModel {
+    fn default() -> Self {
+        Self {
+            scripts: RefCell::default(),
+            otherwise: RefCell::new(Box::new(|_| Step::Ok)),
+            calls: RefCell::default(),
+            running: Cell::new(0),
+            peak: Cell::new(0),
+            holds: Holds::default(),
+            wiring: RefCell::new(VecDeque::from([Wiring::Sound])),
+            wiring_probes: Cell::new(0),
+            history: RefCell::new(Ok(())),
+            history_probes: RefCell::default(),
+            domain: RefCell::new(Ok(Some("orders".into()))),
+        }
+    }
+}
+
+impl EngineModel {
+    /// What the next calls for this activity meet, one step each; after them the general rule.
+    pub(super) fn script(&self, activity: &str, steps: impl IntoIterator<Item = Step>) {
+        self.scripts.borrow_mut().entry(activity.to_owned()).or_default().extend(steps);
+    }
+
+    /// The general rule.
+    pub(super) fn on_call(&self, decide: impl FnMut(&Called) -> Step + 'static) {
+        *self.otherwise.borrow_mut() = Box::new(decide);
+    }
+
+    pub(super) fn always(&self, step: Step) {
+        self.on_call(move |_| step.clone());
+    }
+
+    /// Lets held calls for this activity go on.
+    pub(super) fn release(&self, activity: &str) {
+        self.holds.release(activity);
+    }
+
+    pub(super) fn calls_for(&self, activity: &str) -> Vec<Called> {
+        self.calls.borrow().iter().filter(|called| called.activity == activity).cloned().collect()
+    }
+
+    /// How often each activity was called so far.
+    pub(super) fn count(&self, activity: &str) -> usize {
+        self.calls_for(activity).len()
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    fn next_step(&self, called: &Called) -> Step {
+        let scripted = self.scripts.borrow_mut().get_mut(&called.activity).and_then(VecDeque::pop_front);
+        scripted.unwrap_or_else(|| (self.otherwise.borrow_mut())(called))
+    }
+}
+
+/// Counts a call for as long as it runs.
+struct Running<'a>(&'a EngineModel);
+
+impl<'a> Running<'a> {
+    fn new(engine: &'a EngineModel) -> Self {
+        engine.running.set(engine.running.get() + 1);
+        engine.peak.set(engine.peak.get().max(engine.running.get()));
+        Self(engine)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+    }
+}
+
+impl Engine for Rc<EngineModel> {
+    async fn call(&self, call: Call<'_>) -> Result<Accepted, CallError> {
+        let _running = Running::new(self);
+        let activity = match call.target {
+            Target::Token(token) => &token.claims().activity_id,
+            Target::ById(id) => &id.activity_id,
+        };
+        let called = Called {
+            activity: activity.clone(),
+            action: call.answer.action(),
+            identity: call.identity.to_owned(),
+            payload: call.answer.engine_payload(),
+            at: Instant::now(),
+        };
+        self.calls.borrow_mut().push(called.clone());
+        let mut step = self.next_step(&called);
+        loop {
+            step = match step {
+                Step::Ok => return Ok(Accepted::default()),
+                Step::CancelRequested => return Ok(Accepted { cancel_requested: true }),
+                Step::Error(error) => return Err(error),
+                Step::Panic => panic!("the model engine was told to panic"),
+                Step::After(delay, then) => {
+                    tokio::time::sleep(delay).await;
+                    *then
+                }
+                Step::Held(then) => {
+                    self.holds.wait(activity).await;
+                    *then
+                }
+            };
+        }
+    }
+
+    async fn probe_wiring(&self) -> Wiring {
+        self.wiring_probes.set(self.wiring_probes.get() + 1);
+        let mut wiring = self.wiring.borrow_mut();
+        if wiring.len() > 1 { wiring.pop_front().unwrap() } else { wiring[0].clone() }
+    }
+
+    async fn probe_history(&self, domain: &DomainRef, _nonce: u64) -> Result<(), String> {
+        self.history_probes.borrow_mut().push((domain.clone(), Instant::now()));
+        self.history.borrow().clone()
+    }
+
+    async fn domain_name(&self, _id: &str) -> Result<Option<Arc<str>>, CallError> {
+        self.domain.borrow().clone()
+    }
+}

@@ -1,0 +1,257 @@
+//! The stage of a test: a worker between the two models, and replies to feed it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::log_model::{LogModel, OUTCOMES, REPLIES};
+use super::model::EngineModel;
+use crate::admin::{Health, Metrics};
+use crate::bridge::seams::{PartitionId, Received};
+use crate::bridge::{Ending, Intake, Options, Shared, run};
+use crate::config::Settings;
+use crate::wire::{
+    Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Origin, Outcome, Record, ReplyBuilder, Target,
+    TaskToken, decode,
+};
+
+/// The virtual time after which something that was waited for counts as never coming.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) const DOMAIN_ID: &str = "5a1d3c6e-7f6f-4d57-9d2c-0d8a3c0b8a11";
+const RUN_ID: &str = "b5c5d0a4-1c38-4c1b-8f5e-2f7a4c1d9e00";
+
+pub(super) const P0: PartitionId = PartitionId { topic: 0, partition: 0 };
+pub(super) const P1: PartitionId = PartitionId { topic: 0, partition: 1 };
+
+/// A worker between models.
+pub(super) struct Stage {
+    pub(super) engine: Rc<EngineModel>,
+    pub(super) log: Rc<LogModel>,
+    pub(super) shared: Shared,
+    pub(super) stop: CancellationToken,
+    pub(super) running: JoinHandle<Ending>,
+    records: mpsc::Sender<Vec<Received>>,
+    next: RefCell<HashMap<PartitionId, i64>>,
+}
+
+/// Plays a test with the default options (without jitter).
+pub(super) fn play(test: impl AsyncFnOnce(&mut Stage)) {
+    play_with(|_, _| {}, test);
+}
+
+/// Plays a test with other options. P0 is assigned; the worker starts at the test's first pause.
+pub(super) fn play_with(set: impl FnOnce(&mut Options, &mut Shared), test: impl AsyncFnOnce(&mut Stage)) {
+    let clock = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    on_runtime(&clock, set, test);
+}
+
+pub(super) fn on_runtime(
+    runtime: &tokio::runtime::Runtime,
+    set: impl FnOnce(&mut Options, &mut Shared),
+    test: impl AsyncFnOnce(&mut Stage),
+) {
+    LocalSet::new().block_on(runtime, async {
+        let mut stage = Stage::new(set);
+        stage.log.assign(&[P0]);
+        test(&mut stage).await;
+        stage.running.abort();
+        let faults = stage.log.faults.borrow();
+        assert!(faults.is_empty(), "broken promises: {faults:#?}\n{}", stage.dump());
+    });
+}
+
+impl Stage {
+    fn new(set: impl FnOnce(&mut Options, &mut Shared)) -> Self {
+        let mut settings = Settings::default();
+        settings.kafka.group_id = "bridge".to_owned();
+        let mut options = Options::new(&settings, 0, "cluster".into(), 7);
+        options.retry.jitter = 0.0;
+        let mut shared = Shared {
+            metrics: Arc::new(Metrics::new()),
+            health: Arc::new(Health::new()),
+            limiter: None,
+            wall_clock: || 1_763_800_000_000,
+        };
+        set(&mut options, &mut shared);
+        #[expect(clippy::disallowed_methods, reason = "a test sends a handful of controls")]
+        let (control_in, control) = mpsc::unbounded_channel();
+        let (records_in, records) = mpsc::channel(100_000);
+        let engine = Rc::new(EngineModel::default());
+        let log = Rc::new(LogModel::new(control_in));
+        let stop = CancellationToken::new();
+        let worker = run(
+            Rc::clone(&engine),
+            Rc::clone(&log),
+            options,
+            shared.clone(),
+            Intake { control, records },
+            stop.clone(),
+        );
+        let running = tokio::task::spawn_local(worker);
+        Self { engine, log, shared, stop, running, records: records_in, next: RefCell::default() }
+    }
+
+    /// Delivers records as one batch, each at its partition's next offset. Answers the first offset.
+    pub(super) fn deliver(&self, id: PartitionId, records: impl IntoIterator<Item = Record>) -> i64 {
+        let first = self.next.borrow().get(&id).copied().unwrap_or(0);
+        let mut at = first;
+        for mut record in records {
+            record.origin =
+                Origin { topic: REPLIES.into(), partition: id.partition, offset: at, timestamp_ms: Some(at) };
+            let heartbeat = decode(&record, &Limits::default()).is_ok_and(|r| r.answer.action() == Action::Heartbeat);
+            self.log.sent.borrow_mut().insert((id, at), (record, !heartbeat));
+            at += 1;
+        }
+        self.next.borrow_mut().insert(id, at);
+        self.read(id, first, at);
+        first
+    }
+
+    /// Delivers what was delivered before once more, under the present epoch.
+    pub(super) fn read(&self, id: PartitionId, from: i64, to: i64) {
+        let sent = self.log.sent.borrow();
+        let (epoch, range) = (self.log.epoch(id), sent.range((id, from)..(id, to)));
+        let batch: Vec<_> =
+            range.map(|(_, (record, _))| Received { partition: id, epoch, record: record.clone() }).collect();
+        self.records.try_send(batch).expect("room for a batch");
+    }
+
+    /// The consumer's end of the records.
+    pub(super) fn records(&self) -> mpsc::Sender<Vec<Received>> {
+        self.records.clone()
+    }
+
+    /// Waits until something holds.
+    pub(super) async fn eventually(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !holds(self) {
+            let waited = began.elapsed();
+            assert!(waited < PATIENCE, "never: {what}\n{}", self.dump());
+            // Closely at first; what takes minutes is not looked at each millisecond.
+            tokio::time::sleep((waited / 20).clamp(millis(1), millis(50))).await;
+        }
+    }
+
+    /// Waits until everything up to `next` is settled and stored.
+    pub(super) async fn eventually_stored(&self, id: PartitionId, next: i64) {
+        self.eventually(&format!("{next} of {id:?} stored"), |stage| stage.log.stored(id) == Some(next)).await;
+    }
+
+    /// Lets time pass.
+    pub(super) async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Waits for the answer to a revoke.
+    pub(super) async fn let_go(
+        &self,
+        prefixes: &std::sync::mpsc::Receiver<Vec<(PartitionId, i64)>>,
+    ) -> Vec<(PartitionId, i64)> {
+        let mut answer = None;
+        self.eventually("the revoke answered", |stage| {
+            answer = stage.log.answered(prefixes);
+            answer.is_some()
+        })
+        .await;
+        answer.unwrap()
+    }
+
+    /// How the worker ended, which must be soon.
+    pub(super) async fn ended(&mut self) -> Ending {
+        let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ended.unwrap_or_else(|_| panic!("never ended\n{}", self.dump())).expect("the worker panicked")
+    }
+
+    pub(super) fn outcome_of(&self, offset: i64) -> Option<Outcome> {
+        self.log.outcomes.borrow().iter().find(|outcome| outcome.source.offset == offset).cloned()
+    }
+
+    /// Reasons to be unready, as one text.
+    pub(super) fn reasons(&self) -> String {
+        format!("{:?}", self.shared.health.reasons())
+    }
+
+    pub(super) fn metric(&self, line: &str) -> bool {
+        self.shared.metrics.encode().lines().any(|l| l == line)
+    }
+
+    pub(super) fn dump(&self) -> String {
+        let events = self.log.events.borrow();
+        let last = &events[events.len().saturating_sub(40)..];
+        format!(
+            "last events: {last:?}\nstored: {:?}\ncalls: {}\nunready: {}\nended: {}",
+            self.log.stored.borrow(),
+            self.engine.total(),
+            self.reasons(),
+            self.running.is_finished()
+        )
+    }
+}
+
+/// A task token as the engine writes it. Each activity is in a workflow of its own.
+pub(super) fn token_bytes(activity: &str) -> Bytes {
+    Bytes::from(format!(
+        r#"{{"domainId":"{DOMAIN_ID}","workflowId":"w-{activity}","runId":"{RUN_ID}","scheduleId":5,"scheduleAttempt":0,"activityId":"{activity}","activityType":"Charge","workflowType":"Order"}}"#
+    ))
+}
+
+pub(super) fn token(activity: &str) -> Target {
+    Target::Token(TaskToken::check(token_bytes(activity)).unwrap())
+}
+
+pub(super) fn by_id(domain: &str, activity: &str, attempt: Option<i64>) -> Target {
+    let (workflow_id, activity_id) = (format!("w-{activity}"), activity.to_owned());
+    Target::ById(ActivityId { domain: domain.to_owned(), workflow_id, run_id: RUN_ID.to_owned(), activity_id, attempt })
+}
+
+pub(super) fn reply(target: Target, answer: Answer) -> Record {
+    let written = ReplyBuilder::new(target, answer).into_record(REPLIES.into(), &Limits::default()).unwrap();
+    Record { origin: nowhere(), key: written.key, value: written.value, headers: written.headers }
+}
+
+pub(super) fn complete(activity: &str) -> Record {
+    reply(token(activity), Answer::Complete { result: Some(Bytes::from_static(b"{\"charge\": 1}")) })
+}
+
+pub(super) fn completes(activities: impl IntoIterator<Item = usize>) -> Vec<Record> {
+    activities.into_iter().map(|number| complete(&format!("a{number}"))).collect()
+}
+
+pub(super) fn fail(activity: &str) -> Record {
+    let failure =
+        Failure { reason: "CardDeclined".to_owned(), message: None, details: None, style: FailureStyle::Custom };
+    reply(token(activity), Answer::Fail(failure))
+}
+
+pub(super) fn heartbeat(activity: &str) -> Record {
+    reply(token(activity), Answer::Heartbeat { details: None })
+}
+
+/// A record that is no reply.
+pub(super) fn rubbish(value: &'static [u8]) -> Record {
+    let mut headers = Headers::new();
+    headers.push("trace", Bytes::from_static(b"\x00\xff"));
+    headers.push("trace", None);
+    Record { origin: nowhere(), key: Some(Bytes::from_static(b"k")), value: Some(Bytes::from_static(value)), headers }
+}
+
+fn nowhere() -> Origin {
+    Origin { topic: OUTCOMES.into(), partition: -1, offset: -1, timestamp_ms: None }
+}
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
