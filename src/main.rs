@@ -48,7 +48,7 @@ fn settings(cli: &Cli) -> Result<Settings, Faults> {
 }
 
 fn execute(cli: Cli, settings: &Settings) -> Exit {
-    start_logging(&settings.log, cli.command.stays());
+    start_logging(&settings.log, cli.command.usual_log_filter());
     // Each worker has a runtime of its own; this one serves health, metrics and signals.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
@@ -69,9 +69,10 @@ fn execute(cli: Cli, settings: &Settings) -> Exit {
     exit
 }
 
-/// Logs go to stderr. A command that answers and ends logs only what its user asked to see: its answer says the rest.
-fn start_logging(log: &Log, stays: bool) {
-    let filter = if stays || log.filter != Log::default().filter { log.filter.as_str() } else { "off" };
+/// Logs go to stderr; `usual` takes the place of the default filter.
+fn start_logging(log: &Log, usual: Option<&str>) {
+    let set = log.filter != Log::default().filter;
+    let filter = usual.filter(|_| !set).unwrap_or(&log.filter);
     let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(anstream::stderr);
     match log.format {
         LogFormat::Text => builder.init(),

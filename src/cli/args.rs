@@ -46,6 +46,11 @@ pub enum Command {
     /// at once; what was in hand comes again.
     Run,
 
+    /// Try it: broker, engine, bridge and a demo in one process, nothing to install.
+    ///
+    /// Stays up after the demo and shows how to answer an activity yourself. Of the settings only [log] matters.
+    Dev(Dev),
+
     /// Show the settings in effect and probe Kafka, the topics, Cadence and the domains.
     ///
     /// Every finding says how to fix it. Exits with 1 when there is a fault, with 0 when there are only warnings.
@@ -83,15 +88,28 @@ impl Command {
         match self {
             Self::Run | Self::Check(_) => Need::Everything,
             Self::Settings(SettingsArgs { effective: false, .. }) => Need::Nothing,
-            Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Need::AllButGroup,
+            Self::Dev(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Need::AllButGroup,
         }
     }
 
-    /// Whether the command stays, and logs while it does.
+    /// What is logged as long as the settings do not say otherwise; `None` leaves it to them. A command that answers
+    /// says all there is to say in its answer.
     #[must_use]
-    pub fn stays(&self) -> bool {
-        matches!(self, Self::Run)
+    pub fn usual_log_filter(&self) -> Option<&'static str> {
+        match self {
+            Self::Run => None,
+            Self::Dev(_) => Some("error"),
+            Self::Check(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Some("off"),
+        }
     }
+}
+
+/// `handback dev`
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Run the demo once, check its books and exit: 0 when every reply has its outcome.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// `handback check`

@@ -1,9 +1,11 @@
-//! `handback run`
+//! `handback run` and `handback dev`: what stays until it is told to stop.
 
 use tokio_util::sync::CancellationToken;
 
+use super::args::Dev;
 use super::signals;
 use crate::config::Settings;
+use crate::dev;
 use crate::exit::Exit;
 
 /// Runs the bridge until a signal or its own end.
@@ -15,4 +17,13 @@ pub(super) async fn run(settings: &Settings) -> Exit {
         anstream::eprintln!("handback: {message}");
     }
     ended.exit
+}
+
+/// Runs the stack in one process, and its demo.
+pub(super) async fn dev(args: &Dev) -> Exit {
+    let shutdown = CancellationToken::new();
+    signals::stop_on(shutdown.clone());
+    // As it was called, so that the commands it shows can be pasted.
+    let program = std::env::args().next().unwrap_or_else(|| "handback".into());
+    dev::dev(dev::Options { once: args.once, program }, shutdown).await
 }
