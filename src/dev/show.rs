@@ -174,6 +174,7 @@ impl Show {
 
     /// Activities for whoever wants to answer, one after the other.
     async fn play(&mut self, shutdown: &CancellationToken) -> Result<Exit, ShowError> {
+        anstream::println!("\n{BOLD}The stack stays up.{BOLD:#} Ctrl-C ends it.\n\n{}", Timeline::heading());
         self.invite()?;
         let pause = self.go_on(None, shutdown).await?;
         Ok(if pause == Pause::Shutdown { Exit::Ok } else { Exit::Failed })
