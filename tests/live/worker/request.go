@@ -47,8 +47,9 @@ type publisher struct {
 	producer *kgo.Client
 }
 
-// Ask publishes a request and leaves the activity open: the answer comes back over Kafka.
-func (p *publisher) Ask(ctx context.Context, script Script) error {
+// Ask publishes a request and leaves the activity open: the answer comes back over Kafka. It never returns a result of
+// its own, but must declare one: of an activity that declares none the client hands no result to the workflow.
+func (p *publisher) Ask(ctx context.Context, script Script) (any, error) {
 	info := activity.GetInfo(ctx)
 	run := info.WorkflowExecution
 	key := url.PathEscape(p.domain) + "/" + url.PathEscape(run.ID) + "/" + url.PathEscape(run.RunID) + "/" + url.PathEscape(info.ActivityID)
@@ -66,7 +67,7 @@ func (p *publisher) Ask(ctx context.Context, script Script) error {
 		HeartbeatTimeoutSeconds: int(info.HeartbeatTimeout / time.Second),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	record := &kgo.Record{
 		Topic: script.Requests,
@@ -78,7 +79,7 @@ func (p *publisher) Ask(ctx context.Context, script Script) error {
 		},
 	}
 	if err := p.producer.ProduceSync(ctx, record).FirstErr(); err != nil {
-		return fmt.Errorf("publish request: %w", err)
+		return nil, fmt.Errorf("publish request: %w", err)
 	}
-	return activity.ErrResultPending
+	return nil, activity.ErrResultPending
 }

@@ -25,7 +25,7 @@ _CASES = {
     "bytes": ("bytes", {"reply": {"result_base64": _b64(_BYTES)}}, _b64(_BYTES), _BYTES),
     "header-mode": ("bytes", {"value_base64": _b64(_BYTES)}, _b64(_BYTES), _BYTES),
     "null": ("null", {"reply": {"result": None}}, {"is_nil": True}, b"null"),
-    "none": ("none", {"reply": {"action": "complete"}}, {"text": ""}, None),
+    "none": ("none", {"reply": {"action": "complete"}}, {"text": "untouched"}, None),
 }
 
 
