@@ -11,4 +11,5 @@ mod kafka_producer;
 mod kafka_rebalance;
 mod kafka_support;
 mod kafka_trouble;
+mod process;
 mod tidy;

@@ -53,7 +53,7 @@ async fn domains(client: &Client, settings: &Settings) -> Vec<Finding> {
                 history.get_or_insert(id);
             }
             Ok(None) => {
-                let fix = "correct cadence.domains, or register it: cadence --domain NAME domain register";
+                let fix = format!("correct cadence.domains, or register it: cadence --domain {name} domain register");
                 findings.push(Finding::fault(Area::Domains, name, "is not registered", fix));
             }
             Err(error) => {
