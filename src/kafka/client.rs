@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use crate::config::{GroupProtocol, Kafka, Properties};
 
@@ -129,8 +130,12 @@ pub fn admin(kafka: &Kafka) -> ClientConfig {
 pub fn property_faults(kafka: &Kafka) -> Vec<(String, String)> {
     let refused = |(name, value): (&str, &str)| {
         let error = ClientConfig::new().set(name, value).create_native_config().err()?;
-        // librdkafka repeats the value that it does not take.
-        let message = if Properties::is_secret(name) { "is not taken by librdkafka".into() } else { error.to_string() };
+        let message = match error {
+            // The description of a wrong value repeats it; the error as a whole repeats it always.
+            _ if Properties::is_secret(name) => "is not taken by librdkafka".into(),
+            KafkaError::ClientConfig(_, description, _, _) => description,
+            other => other.to_string(),
+        };
         Some((format!("kafka.properties.{name}"), message))
     };
     kafka.properties.iter().filter_map(refused).collect()
@@ -177,4 +182,99 @@ fn hostname() -> String {
 
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{admin, consumer, producer, property_faults};
+    use crate::config::{GroupProtocol, Kafka};
+
+    fn kafka(properties: &[(&str, &str)]) -> Kafka {
+        let mut kafka = Kafka { brokers: "b:1".into(), group_id: "g".into(), ..Kafka::default() };
+        properties.iter().for_each(|(name, value)| kafka.properties.set(*name, *value));
+        kafka
+    }
+
+    #[test]
+    fn what_promises_rest_on_wins_and_what_is_a_matter_of_taste_loses() {
+        let kafka = kafka(&[
+            // Refused when loaded; here as a program could set it.
+            ("enable.auto.offset.store", "true"),
+            ("auto.offset.reset", "latest"),
+            ("acks", "1"),
+            ("enable.idempotence", "false"),
+            ("linger.ms", "50"),
+            ("fetch.queue.backoff.ms", "7"),
+            ("socket.keepalive.enable", "false"),
+        ]);
+        let (reading, writing) = (consumer(&kafka, 0, 1), producer(&kafka));
+        assert_eq!(reading.get("enable.auto.offset.store"), Some("false"));
+        assert_eq!(reading.get("auto.offset.reset"), Some("error"));
+        assert_eq!(reading.get("fetch.queue.backoff.ms"), Some("7"));
+        assert_eq!(reading.get("socket.keepalive.enable"), Some("false"));
+        assert_eq!(writing.get("acks"), Some("all"));
+        assert_eq!(writing.get("enable.idempotence"), Some("true"));
+        assert_eq!(writing.get("linger.ms"), Some("50"));
+    }
+
+    #[test]
+    fn a_group_that_the_broker_assigns_is_told_nothing_it_refuses() {
+        let mut kafka = kafka(&[]);
+        assert_eq!(consumer(&kafka, 0, 1).get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        kafka.session_timeout = Duration::from_secs(6);
+        assert_eq!(consumer(&kafka, 0, 1).get("heartbeat.interval.ms"), Some("2000"));
+        kafka.group_protocol = GroupProtocol::Consumer;
+        let config = consumer(&kafka, 0, 1);
+        for name in ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"] {
+            assert_eq!(config.get(name), None, "{name}");
+        }
+        config.create_native_config().unwrap();
+    }
+
+    #[test]
+    fn members_of_one_process_have_ids_of_their_own() {
+        let kafka = kafka(&[("group.instance.id", "pod-1")]);
+        let id = |worker, workers| consumer(&kafka, worker, workers).get("client.id").unwrap().to_owned();
+        assert_ne!(id(0, 2), id(1, 2));
+        assert!(id(0, 1).starts_with("handback-") && id(0, 1).ends_with(&std::process::id().to_string()));
+        assert_eq!(consumer(&kafka, 1, 2).get("group.instance.id"), Some("pod-1-1"));
+        assert_eq!(consumer(&kafka, 0, 1).get("group.instance.id"), Some("pod-1"));
+        let named = Kafka { client_id: "orders".into(), ..kafka.clone() };
+        assert_eq!(consumer(&named, 0, 1).get("client.id"), Some("orders"));
+        assert_eq!(producer(&named).get("client.id"), Some("orders"));
+    }
+
+    #[test]
+    fn each_kind_of_client_gets_only_what_it_knows() {
+        let kafka = kafka(&[("fetch.min.bytes", "2"), ("compression.type", "zstd"), ("sasl.username", "u")]);
+        let seen = |config: &rdkafka::ClientConfig| {
+            ["fetch.min.bytes", "compression.type", "sasl.username"].map(|name| config.get(name).is_some())
+        };
+        assert_eq!(seen(&consumer(&kafka, 0, 1)), [true, false, true]);
+        assert_eq!(seen(&producer(&kafka)), [false, true, true]);
+        assert_eq!(seen(&admin(&kafka)), [false, false, true]);
+        for config in [consumer(&kafka, 0, 1), producer(&kafka), admin(&kafka)] {
+            config.create_native_config().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_property_that_is_not_taken_is_named_and_a_secret_is_not_repeated() {
+        let kafka = kafka(&[
+            ("compression.type", "zip"),
+            ("sasl.passwrod", "hush"),
+            ("sasl.password.x", "hush"),
+            ("linger.ms", "5"),
+        ]);
+        let faults = property_faults(&kafka);
+        let names: Vec<_> = faults.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["kafka.properties.compression.type", "kafka.properties.sasl.password.x", "kafka.properties.sasl.passwrod"]
+        );
+        assert!(faults[0].1.contains("zip"), "{faults:?}");
+        assert!(!format!("{faults:?}").contains("hush"), "{faults:?}");
+    }
 }

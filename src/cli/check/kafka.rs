@@ -8,6 +8,7 @@ use crate::cli::blocking;
 use crate::cli::paint::plural;
 use crate::cli::topics::plan;
 use crate::config::Settings;
+use crate::kafka::client;
 use crate::kafka::cluster::{Cluster, Overview, Unreachable};
 use crate::kafka::topics::{Admin, AdminError, TopicSettings};
 
@@ -22,6 +23,7 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
     };
     let mut findings = vec![brokers(&overview), group];
     let (topic_settings, unknown) = topic_settings(settings, &overview).await;
+    findings.extend(producer(settings, &overview, &topic_settings));
     findings.extend(topics::judge(settings, &overview, &topic_settings));
     findings.extend(unknown);
     findings
@@ -70,6 +72,17 @@ fn brokers(overview: &Overview) -> Finding {
         return Finding::warn(Area::Kafka, BROKERS, what, fix);
     }
     Finding::ok(Area::Kafka, BROKERS, what)
+}
+
+/// Whether our own producer would refuse what it must be able to move.
+fn producer(settings: &Settings, overview: &Overview, told: &BTreeMap<String, TopicSettings>) -> Option<Finding> {
+    const PROPERTY: &str = "message.max.bytes";
+    let largest = plan::replies(settings, &overview.topics, told)?.max_message_bytes?;
+    let needed = largest.saturating_add(plan::MOVED_RECORD_EXTRA);
+    let limit: u64 = client::producer(&settings.kafka).get(PROPERTY)?.parse().ok()?;
+    let what = || format!("it refuses records above {limit} bytes, but a reply topic takes {largest}");
+    let fix = || format!("set {PROPERTY} in [kafka.properties] to {needed}");
+    (limit < needed).then(|| Finding::fault(Area::Kafka, "producer", what(), fix()))
 }
 
 /// The settings of the topics that exist, and a finding when they are not all told.
