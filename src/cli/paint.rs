@@ -3,6 +3,16 @@
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+/// A line on standard output. A reader that has seen enough (`handback settings | head`) is no reason to panic.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(anstream::stdout(), $($text)*);
+    }};
+}
+
+pub(super) use say;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,17 +56,17 @@ const SUBJECT: usize = 30;
 /// One finding.
 pub(super) fn line(level: Level, subject: &str, what: &str) {
     let style = level.style();
-    anstream::println!("  {style}{:<5}{style:#}  {subject:<SUBJECT$}  {what}", level.word());
+    say!("  {style}{:<5}{style:#}  {subject:<SUBJECT$}  {what}", level.word());
 }
 
 /// What to do about the finding above.
 pub(super) fn fix(advice: &str) {
-    anstream::println!("  {:5}  {:SUBJECT$}  {DIM}-> {advice}{DIM:#}", "", "");
+    say!("  {:5}  {:SUBJECT$}  {DIM}-> {advice}{DIM:#}", "", "");
 }
 
 /// A heading.
 pub(super) fn heading(text: &str) {
-    anstream::println!("{BOLD}{text}{BOLD:#}");
+    say!("{BOLD}{text}{BOLD:#}");
 }
 
 /// `1 replica`, `3 replicas`.

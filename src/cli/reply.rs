@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Failed;
 use super::args::{Complete, Fail, Progress, Reply, Target};
+use super::paint::say;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::send::send;
@@ -43,8 +44,8 @@ pub(super) async fn reply(settings: &Settings, reply: Reply) -> Result<Exit, Fai
         return Ok(Exit::Ok);
     }
     let place = send(&settings.kafka, record).await?;
-    anstream::println!("written to {topic}, partition {}, offset {}", place.partition, place.offset);
-    anstream::println!("what becomes of it will be on {}", settings.topics.outcomes);
+    say!("written to {topic}, partition {}, offset {}", place.partition, place.offset);
+    say!("what becomes of it will be on {}", settings.topics.outcomes);
     Ok(Exit::Ok)
 }
 
@@ -134,10 +135,10 @@ fn show(record: &OutRecord, token: Option<&TaskToken>) {
         }
     };
     let topic: &Arc<str> = &record.topic;
-    anstream::println!("topic   {topic}");
-    anstream::println!("key     {}", shown(record.key.as_ref()));
+    say!("topic   {topic}");
+    say!("key     {}", shown(record.key.as_ref()));
     for (name, value) in record.headers.iter() {
-        anstream::println!("header  {name}: {}", shown(value));
+        say!("header  {name}: {}", shown(value));
     }
-    anstream::println!("value   {}", shown(record.value.as_ref()));
+    say!("value   {}", shown(record.value.as_ref()));
 }

@@ -1,6 +1,7 @@
 //! `handback settings`
 
 use super::args::SettingsArgs;
+use super::paint::say;
 use crate::config::Settings;
 use crate::exit::Exit;
 
@@ -12,6 +13,6 @@ pub(super) fn settings(settings: &Settings, args: &SettingsArgs) -> Exit {
     } else {
         Settings::reference()
     };
-    anstream::print!("{text}");
+    say!("{}", text.trim_end());
     Exit::Ok
 }

@@ -271,3 +271,11 @@ fn a_reply_to_a_topic_that_does_not_exist_creates_none() {
         assert!(ended.err.contains("topic replis does not exist"), "{}", ended.err);
     }
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let mut child = command(&["settings"], &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Level;
 use super::finding::Finding;
+use crate::cli::paint::say;
 use crate::cli::paint::{self, BOLD, DIM, plural};
 use crate::config::Settings;
 
@@ -15,14 +16,14 @@ pub(super) fn settings(settings: &Settings) {
     for line in settings.to_toml().lines().filter(|line| !line.is_empty()) {
         if line.starts_with('[') {
             default_lines.enter(line);
-            anstream::println!("  {line}");
+            say!("  {line}");
         } else if default_lines.has(line) {
-            anstream::println!("  {DIM}{line}{DIM:#}");
+            say!("  {DIM}{line}{DIM:#}");
         } else {
-            anstream::println!("  {BOLD}{line}{BOLD:#}");
+            say!("  {BOLD}{line}{BOLD:#}");
         }
     }
-    anstream::println!();
+    say!();
 }
 
 /// The lines of a TOML text, section by section.
@@ -60,7 +61,7 @@ pub(super) fn findings(findings: &[Finding]) {
     }
     let (worst, sum) = summary(findings);
     let style = worst.style();
-    anstream::println!("\n{style}{sum}{style:#}");
+    say!("\n{style}{sum}{style:#}");
 }
 
 /// Everything as one object on one line.
@@ -71,7 +72,7 @@ pub(super) fn json(settings: &Settings, findings: &[Finding]) {
         "findings": findings,
         "summary": {"ok": count(Level::Ok), "warn": count(Level::Warn), "fault": count(Level::Fault)},
     });
-    anstream::println!("{report}");
+    say!("{report}");
 }
 
 fn summary(findings: &[Finding]) -> (Level, String) {

@@ -6,6 +6,7 @@ mod yaml;
 use super::args::CreateTopics;
 use super::paint::{self, Level, plural};
 use super::{Failed, blocking};
+use crate::cli::paint::say;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::cluster::Cluster;
@@ -15,7 +16,7 @@ use crate::kafka::topics::{Admin, Creation, TopicSpec};
 pub(super) async fn create(settings: &Settings, args: &CreateTopics) -> Result<Exit, Failed> {
     if args.yaml {
         let specs = plan::specs(settings, args.partitions, args.replication_factor, None);
-        anstream::print!("{}", yaml::strimzi(&specs, &args.strimzi_cluster));
+        say!("{}", yaml::strimzi(&specs, &args.strimzi_cluster).trim_end());
         return Ok(Exit::Ok);
     }
     let kafka = settings.kafka.clone();
@@ -26,7 +27,7 @@ pub(super) async fn create(settings: &Settings, args: &CreateTopics) -> Result<E
         paint::line(Level::Ok, name, "exists, left as it is");
     }
     if missing.is_empty() {
-        anstream::println!("nothing to create; `handback check` tells whether the topics are as they should be");
+        say!("nothing to create; `handback check` tells whether the topics are as they should be");
         return Ok(Exit::Ok);
     }
     enough_brokers(args.replication_factor, overview.brokers.len())?;
