@@ -16,13 +16,17 @@ use tokio::net::TcpListener;
 
 use super::figures::Stage;
 
-/// Enough that the mock's 5 MiB a partition hold a run.
-const PARTITIONS: i32 = 64;
+/// What `handback topics create` makes.
+const PARTITIONS: usize = 12;
+
+/// The mock drops the oldest records of a partition beyond 5 MiB: longer runs need more partitions.
+const RECORDS_PER_PARTITION: usize = 8_500;
 
 /// Size of an envelope, as in the measurements that this bench is compared with.
 const ENVELOPE: usize = 510;
 
 pub(crate) fn play(records: usize) {
+    let partitions = PARTITIONS.max(records.div_ceil(RECORDS_PER_PARTITION)) as i32;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let engine = runtime.block_on(async { Engine::sink(listener) }).unwrap();
@@ -40,26 +44,26 @@ pub(crate) fn play(records: usize) {
     };
     for topic in ["replies", "outcomes", "dlq"] {
         match &mock {
-            Some(mock) => mock.create_topic(&stage.topic(topic), PARTITIONS, 1).unwrap(),
-            None => runtime.block_on(create(&stage, topic)),
+            Some(mock) => mock.create_topic(&stage.topic(topic), partitions, 1).unwrap(),
+            None => runtime.block_on(create(&stage, topic, partitions)),
         }
     }
-    fill(&stage, records);
+    fill(&stage, records, partitions);
     stage.print();
     runtime.spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     runtime.block_on(std::future::pending::<()>());
 }
 
-async fn create(stage: &Stage, topic: &str) {
+async fn create(stage: &Stage, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &stage.brokers).create().unwrap();
     let name = stage.topic(topic);
-    let topic = NewTopic::new(&name, PARTITIONS, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     let created = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
     assert!(created.iter().all(Result::is_ok), "{created:?}");
 }
 
-fn fill(stage: &Stage, records: usize) {
+fn fill(stage: &Stage, records: usize, partitions: i32) {
     let producer: ThreadedProducer<_> = ClientConfig::new()
         .set("bootstrap.servers", &stage.brokers)
         .set("linger.ms", "20")
@@ -69,7 +73,7 @@ fn fill(stage: &Stage, records: usize) {
     let topic = stage.topic("replies");
     for number in 0..records {
         let value = envelope(number);
-        let partition = (number % PARTITIONS as usize) as i32;
+        let partition = number as i32 % partitions;
         producer
             .send(BaseRecord::<(), _>::to(&topic).partition(partition).payload(&value))
             .map_err(|(e, _)| e)
