@@ -99,6 +99,11 @@ impl<E: Engine, L: Log> Core<E, L> {
         }
     }
 
+    /// [`Core::permit`] when there is nothing to wait for.
+    pub(crate) fn try_permit(&self) -> Option<Pass<'_>> {
+        if self.limiter.is_some() { None } else { self.gate.try_pass() }
+    }
+
     /// Who makes a call (wire contract section 5).
     pub(crate) fn identity(&self, origin: &Origin, reply: &Reply) -> String {
         format!("handback/1/{}/{}/{}", self.options.cluster_id, origin, reply.fingerprint)

@@ -66,7 +66,8 @@ impl Gate {
         }
     }
 
-    fn try_pass(&self) -> Option<Pass<'_>> {
+    /// Leave to call, if nothing stands against it.
+    pub(crate) fn try_pass(&self) -> Option<Pass<'_>> {
         if self.suspicion.borrow().is_some() {
             return None;
         }

@@ -50,6 +50,9 @@ pub enum Ending {
     Fatal(String),
 }
 
+/// Stories ended in one turn of the loop. More would keep a revoke waiting.
+const MAX_FINISHES: usize = 32;
+
 struct Worker<E, L> {
     core: Rc<Core<E, L>>,
     windows: Rc<Windows>,
@@ -149,7 +152,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 }
                 text = &mut dead => return Ending::Fatal(text),
                 text = &mut watcher => return Ending::Wiring(text),
-                Some((work, fate)) = self.running.next() => self.finish(&work, fate),
+                Some((work, fate)) = self.running.next() => {
+                    self.finish(&work, fate);
+                    self.finish_more();
+                }
                 () = until(leave_by) => self.let_go(true),
                 _ = tick.tick() => self.tick(),
                 () = windows.freed() => {}
@@ -277,6 +283,14 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
         self.leave_lane(work);
         self.let_go(false);
+    }
+
+    /// Stories seldom end alone: a packet of the engine's answers many. Without a turn of the whole loop for each.
+    fn finish_more(&mut self) {
+        for _ in 0..MAX_FINISHES {
+            let Some(Some((work, fate))) = self.running.next().now_or_never() else { return };
+            self.finish(&work, fate);
+        }
     }
 
     fn leave_lane(&mut self, work: &Work) {
