@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from . import build, procs, term
@@ -76,9 +77,9 @@ def _scenarios(chosen: list[Scenario], keep: bool) -> int:
     stack.start()
     results = [(s, *_one(s, stack)) for s in chosen]
     term.line()
-    for s, fault, took in results:
-        term.line(f"{took:6.1f}s  {_word(fault)}  {s.name:16} {s.title if fault is None else fault}")
-    failed = sum(1 for _, fault, _ in results if fault is not None)
+    for s, fault, note, took in results:
+        term.line(f"{took:6.1f}s  {_word(fault)}  {s.name:16} {str(fault)[:300] if fault else note or s.title}")
+    failed = sum(1 for _, fault, _, _ in results if fault is not None)
     term.line()
     term.line(f"{len(results) - failed} passed, {failed} failed")
     if keep:
@@ -90,24 +91,25 @@ def _word(fault: Exception | None) -> str:
     return term.paint("ok  ", "green") if fault is None else term.paint("FAIL", "red")
 
 
-def _one(s: Scenario, stack: Stack) -> tuple[Exception | None, float]:
+def _one(s: Scenario, stack: Stack) -> tuple[Exception | None, str | None, float]:
+    """Its fault if it has one, what it wants to be told in the table, and how long it took."""
     fault: Exception | None = None
+    note: str | None = None
     with term.Doing(f"{s.name}: {s.title}") as doing:
         try:
             stack.must_run()
-            s.run(stack)
+            note = s.run(stack)
             stack.must_run()
         except (Failed, AssertionError) as e:
             fault = e
         except Exception as e:  # noqa: BLE001 - a fault of the harness fails the scenario, not the run
             fault = Failed(f"{type(e).__name__}: {e}")
-            import traceback
             term.line(traceback.format_exc())
     term.line(f"{doing.elapsed:6.1f}s  {_word(fault)}  {s.name}: {s.title}")
     if fault is not None:
         term.line(f"          {fault}")
         _tail(getattr(fault, "log", None) or (None if s.own_bridge else LOGS / "handback.log"))
-    return fault, doing.elapsed
+    return fault, note, doing.elapsed
 
 
 def _tail(log: Path | None, lines: int = 40) -> None:

@@ -13,6 +13,8 @@ from .paths import GROUPS, LOGS
 
 _lock = threading.Lock()
 _running: list["Proc"] = []
+# Set once everything is being stopped: whoever still wants to start something comes too late.
+_closing = False
 
 
 class Failed(Exception):
@@ -36,12 +38,13 @@ class Proc:
         self.name = name
         self.log = LOGS / f"{name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as out:
+        with _lock, self.log.open("ab") as out:
+            if _closing:
+                raise Failed("stopping")
             self._popen = subprocess.Popen(
                 [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})}, cwd=cwd, start_new_session=True)
-        self.pid = self._popen.pid
-        with _lock:
+            self.pid = self._popen.pid
             _running.append(self)
             with GROUPS.open("a") as f:
                 f.write(f"{self.pid} {_start_time(self.pid)}\n")
@@ -84,7 +87,9 @@ class Proc:
 
 def stop_all() -> None:
     """Newest first: users of a server before the server."""
+    global _closing
     with _lock:
+        _closing = True
         todo = list(reversed(_running))
     for proc in todo:
         proc.stop()

@@ -20,9 +20,9 @@ def rights(topics: dict, group: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _login(password: str) -> dict:
+def _login(password: str, user: str = USER) -> dict:
     return {"kafka.properties": {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256",
-                                 "sasl.username": USER, "sasl.password": password}}
+                                 "sasl.username": user, "sasl.password": password}}
 
 
 @scenario("scram", own_bridge=True)
@@ -49,9 +49,40 @@ def scram(stack: Stack) -> None:
         bridge.proc.stop(1)
 
 
+@scenario("missing-right", own_bridge=True)
+def missing_right(stack: Stack) -> None:
+    """without the right to write outcomes: unready with the reason, offset stays; granted, the same process goes on"""
+    user, group = "newcomer", "handback-newcomer"
+    everything = rights(stack.secure, group)
+    withheld = ("TOPIC", stack.secure["outcomes"], "WRITE")
+    stack.kafka.add_user(user, PASSWORD)
+    stack.kafka.allow(user, [r for r in everything if r != withheld])
+    workflow = new_id("missing-right")
+    step = {"reply": {"result": "in the end"}}
+    stack.worker.start("Single", workflow, {"script": stack.script([step], topics=stack.secure), "want": "string"})
+    reply = stack.replies_of(workflow, 1, topics=stack.secure)[0]
+    bridge = Bridge("handback-missing-right", group, stack.cadence, stack.kafka.secure_brokers, stack.secure,
+                    _login(PASSWORD, user))
+    try:
+        topic = stack.secure["outcomes"]
+        wait_for("the reason on /readyz", lambda: bridge.get("/readyz")[0] == 503 and topic in bridge.get("/readyz")[1], 60,
+                 procs=(bridge.proc,))
+        true("no offset passes the reply", stack.kafka.committed(group, reply.topic).get(reply.partition, 0) <= reply.offset)
+        stack.kafka.allow(user, [withheld])
+        bridge.wait_ready()
+        equal("what the workflow saw", stack.worker.result(workflow),
+              {"kind": "value", "value": "in the end", "details": None})
+        token = stack.request_of(workflow, topics=stack.secure).json["task_token"]
+        stack.books.check(reply, "applied", "complete", topics=stack.secure, token=token)
+        stack.books.complete(group, stack.secure)
+        bridge.drain()
+    finally:
+        bridge.proc.stop(1)
+
+
 @scenario("wrong-password", own_bridge=True)
 def wrong_password(stack: Stack) -> None:
-    """a wrong SCRAM password turns the process unready with the reason, and loses nothing"""
+    """a wrong SCRAM password turns the process unready with the reason; with the right one nothing is lost"""
     stack.kafka.add_user(USER, PASSWORD)
     stack.kafka.allow(USER, rights(stack.secure, GROUP))
     before = stack.kafka.committed(GROUP, stack.secure["replies"][0])
@@ -60,12 +91,32 @@ def wrong_password(stack: Stack) -> None:
     try:
         def told() -> bool:
             status, text = bridge.get("/readyz")
-            return status == 503 and ("credentials" in text.lower() or "authentication" in text.lower())
+            return status == 503 and "invalid credentials" in text and "sasl.password" in text
 
         wait_for("the reason on /readyz", told, 60, procs=(bridge.proc,))
+        workflow = new_id("wrong-password")
+        step = {"reply": {"result": "after all"}}
+        stack.worker.start("Single", workflow, {"script": stack.script([step], topics=stack.secure), "want": "string"})
+        reply = stack.replies_of(workflow, 1, topics=stack.secure)[0]
+        true("still unready", told())
         equal("/livez", bridge.get("/livez")[0], 200)
         equal("committed offsets", stack.kafka.committed(GROUP, stack.secure["replies"][0]), before)
+        bridge.drain()
         log = bridge.proc.log.read_bytes()
         true("neither password is in the log", b"battery staple" not in log and PASSWORD.encode() not in log)
     finally:
-        bridge.proc.stop(15)
+        bridge.proc.stop(1)
+    _right_password(stack, workflow, reply)
+
+
+def _right_password(stack: Stack, workflow: str, reply) -> None:
+    bridge = Bridge("handback-right-password", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, _login(PASSWORD))
+    try:
+        bridge.wait_ready()
+        equal("what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "after all", "details": None})
+        token = stack.request_of(workflow, topics=stack.secure).json["task_token"]
+        stack.books.check(reply, "applied", "complete", topics=stack.secure, token=token)
+        stack.books.committed(GROUP, stack.secure)
+        bridge.drain()
+    finally:
+        bridge.proc.stop(1)
