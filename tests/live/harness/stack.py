@@ -31,7 +31,10 @@ def flat(topics: dict, partitions: int) -> dict[str, int]:
 class Stack:
     def __init__(self) -> None:
         self.main, self.load, self.secure = names(), names("load-"), names("secure-")
+        self.handover = {protocol: names(f"{protocol}-") for protocol in ("classic", "consumer")}
         self.topics = flat(self.main, PARTITIONS) | flat(self.load, LOAD_PARTITIONS) | flat(self.secure, PARTITIONS)
+        for topics in self.handover.values():
+            self.topics |= flat(topics, LOAD_PARTITIONS)
         self._bridge: Bridge | None = None
 
     def start(self) -> None:
@@ -51,10 +54,11 @@ class Stack:
         self.worker = Worker(self.cadence, self.kafka.brokers)
 
     def _start_service(self) -> None:
-        sets = (self.main, self.load, self.secure)
+        sets = (self.main, self.load, self.secure, *self.handover.values())
+        read = [name for s in sets for name in (s["requests"], s["outcomes"])]
         self.service = Proc("service", [sys.executable, SOURCES / "service.py", "--kafka", self.kafka.brokers, "--requests",
                                         *(s["requests"] for s in sets), "--outcomes", *(s["outcomes"] for s in sets)])
-        wanted = 2 * (PARTITIONS + LOAD_PARTITIONS + PARTITIONS)
+        wanted = sum(self.topics[name] for name in read)
         wait_for("the service to read its topics", lambda: sum(self.kafka.members("service").values()) == wanted, 60,
                  procs=(self.service,))
 
