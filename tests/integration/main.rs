@@ -5,6 +5,7 @@
 mod cli;
 mod compose;
 mod contract;
+mod dev;
 mod engine;
 mod kafka_offsets;
 mod kafka_producer;
@@ -12,4 +13,9 @@ mod kafka_rebalance;
 mod kafka_support;
 mod kafka_trouble;
 mod process;
+mod scenarios_answers;
+mod scenarios_engine;
+mod scenarios_log;
+mod scenarios_process;
+mod support;
 mod tidy;

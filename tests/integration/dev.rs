@@ -1,0 +1,49 @@
+//! `handback dev` as it is called.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+fn handback() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handback"));
+    command.env_remove("HANDBACK_CONFIG").env_remove("CLICOLOR_FORCE");
+    command
+}
+
+#[test]
+fn demo_runs_once_and_its_books_agree() {
+    let output = handback().args(["dev", "--once"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{errors}");
+    assert!(text.contains("The books agree"), "{text}");
+    for kind in ["applied", "not_found", "rejected", "dead letter", "committed", "heartbeat", "attempt 1"] {
+        assert!(text.contains(kind), "{kind} is not in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'), "no colours outside a terminal");
+    assert!(!text.contains("eyJ") && !text.contains("scheduleId"), "no token");
+    let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(longest <= 100, "{longest} columns");
+    assert_eq!(errors, "");
+}
+
+#[test]
+fn stack_stays_up_and_shows_the_reply_that_answers_its_activity() {
+    let mut dev = handback().args(["dev"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    for round in 1..=2 {
+        let shown = lines.find(|line| line.starts_with("HANDBACK__KAFKA__BROKERS=")).unwrap();
+        // As it is shown, so it is pasted.
+        let pasted = Command::new("sh").args(["-c", &shown]).output().unwrap();
+        assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
+        let subject = format!("play-{round}");
+        let mut of = |what: &str| {
+            lines.find(|line| line.contains(what) && line.contains(&subject)).unwrap_or_else(|| panic!("no {what}"))
+        };
+        assert!(of("reply").contains("ship it"));
+        of("applied");
+        of("closed");
+    }
+    let interrupted = Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(dev.wait().unwrap().code(), Some(0));
+}
