@@ -12,4 +12,6 @@ mod order;
 mod outcomes;
 mod partitions;
 mod retries;
+mod schedules;
+mod secrets;
 mod writing;

@@ -212,7 +212,8 @@ impl Engine for Rc<EngineModel> {
                 Step::Ok => return Ok(Accepted::default()),
                 Step::CancelRequested => return Ok(Accepted { cancel_requested: true }),
                 Step::Error(error) => return Err(error),
-                Step::Panic => panic!("the model engine was told to panic"),
+                // Past the panic hook: its backtraces are noise here, and slow.
+                Step::Panic => std::panic::resume_unwind(Box::new("the model engine was told to panic")),
                 Step::After(delay, then) => {
                     tokio::time::sleep(delay).await;
                     *then
