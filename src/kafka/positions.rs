@@ -59,8 +59,8 @@ pub(super) fn halt_reason(topic: &str, partition: i32, start: Start, on_gap: OnG
         Start::Beginning | Start::At(_) => None,
         Start::Gap { wanted, low } => (on_gap == OnGap::Stop).then(|| {
             format!(
-                "{topic}/{partition} is stopped: retention has removed {} records ({wanted}..{low}) that were never \
-                 handled. Restore them, or accept the loss: set topics.on_retention_gap = \"continue\" and restart",
+                "{topic}/{partition} is stopped: retention has removed {} records ({wanted}..{low}) that were not \
+                 settled. Restore them, or accept the loss: set topics.on_retention_gap = \"continue\" and restart",
                 low - wanted
             )
         }),
