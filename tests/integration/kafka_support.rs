@@ -231,6 +231,18 @@ pub(crate) struct Books {
     finished: Mutex<HashMap<(i32, i64), u32>>,
     /// Assignments taken away without a chance to finish.
     lost: Mutex<usize>,
+    /// By partition, the offset that was settled when it last left a member.
+    settled: Mutex<HashMap<i32, i64>>,
+    /// By partition, the offset last committed.
+    committed: Mutex<HashMap<i32, i64>>,
+    /// How often a partition came to a member without the offset settled before.
+    refused: Mutex<usize>,
+}
+
+impl Observer for Books {
+    fn committed(&self, _topic: &str, partition: i32, offset: i64) {
+        self.committed.lock().unwrap().insert(partition, offset);
+    }
 }
 
 impl Books {
@@ -244,6 +256,22 @@ impl Books {
 
     pub(crate) fn lost(&self) -> usize {
         *self.lost.lock().unwrap()
+    }
+
+    /// How often the broker refused to commit what was settled when a partition left a member.
+    pub(crate) fn refused(&self) -> usize {
+        *self.refused.lock().unwrap()
+    }
+
+    fn leaves(&self, partition: i32, settled: i64) {
+        self.settled.lock().unwrap().insert(partition, settled);
+    }
+
+    fn comes(&self, partition: i32) {
+        let settled = self.settled.lock().unwrap().get(&partition).copied();
+        if settled > self.committed.lock().unwrap().get(&partition).copied() {
+            *self.refused.lock().unwrap() += 1;
+        }
     }
 }
 
@@ -270,7 +298,7 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn start(config: ClientConfig, books: Arc<Books>, work_ms: Range<u64>) -> Self {
-        let handle = consumer(config);
+        let handle = kafka::spawn(spec(config, books.clone())).unwrap();
         let commands = handle.commands.clone();
         let held = Arc::default();
         let task = tokio::spawn(work(handle, books, work_ms, Arc::clone(&held)));
@@ -305,6 +333,7 @@ async fn work(mut handle: ConsumerHandle, books: Arc<Books>, work_ms: Range<u64>
                 Some(Control::Assigned(partitions)) => {
                     for (id, epoch) in partitions {
                         held.lock().unwrap().insert(id.partition);
+                        books.comes(id.partition);
                         hands.insert(id, Hand { epoch, started: BTreeSet::new(), next: -1 });
                     }
                 }
@@ -314,7 +343,10 @@ async fn work(mut handle: ConsumerHandle, books: Arc<Books>, work_ms: Range<u64>
                     }
                     let gone: Vec<_> = partitions.iter().filter_map(|(id, _)| Some((*id, hands.remove(id)?))).collect();
                     gone.iter().for_each(|(id, _)| { held.lock().unwrap().remove(&id.partition); });
-                    answer.send(gone.iter().filter(|(_, h)| h.next >= 0).map(|(id, h)| (*id, h.prefix())).collect()).unwrap();
+                    let read = gone.iter().filter(|(_, h)| h.next >= 0);
+                    let prefixes: Vec<_> = read.map(|(id, h)| (*id, h.prefix())).collect();
+                    prefixes.iter().for_each(|(id, prefix)| books.leaves(id.partition, *prefix));
+                    answer.send(prefixes).unwrap();
                 }
                 Some(Control::Lost(partitions)) => {
                     *books.lost.lock().unwrap() += 1;
