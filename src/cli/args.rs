@@ -48,7 +48,7 @@ pub enum Command {
 
     /// Try it: broker, engine, bridge and a demo in one process, nothing to install.
     ///
-    /// Stays up after the demo and shows how to answer an activity yourself. Of the settings only [log] matters.
+    /// Stays up after the demo and shows how to answer an activity yourself. Of the settings only `[log]` matters.
     Dev(Dev),
 
     /// Show the settings in effect and probe Kafka, the topics, Cadence and the domains.
