@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::log_model::{Act, Event, OUTCOMES};
-use super::model::Step;
+use super::model::{Step, unavailable};
 use super::support::{P0, P1, by_id, complete, completes, millis, on_runtime, play_with, reply, seconds};
 use crate::bridge::rate_limiter;
 use crate::bridge::seams::{CallError, Verdict};
@@ -189,5 +189,21 @@ fn calls_a_second_are_bounded() {
         let calls = stage.engine.calls.borrow();
         let took = calls[25].at - calls[0].at;
         assert!(took >= Duration::from_millis(240), "20 at once, then one each 50 ms: {took:?}");
+    });
+}
+
+/// On the real clock, as above.
+#[test]
+fn a_gate_that_shuts_stops_what_waits_for_the_rate() {
+    let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let limit = |_: &mut crate::bridge::Options, shared: &mut crate::bridge::Shared| shared.limiter = rate_limiter(20);
+    on_runtime(&clock, limit, async |stage| {
+        *stage.engine.history.borrow_mut() = Err("down".to_owned());
+        stage.engine.always(unavailable());
+        stage.deliver(P0, completes(0..60));
+        stage.eventually("the breaker open", |s| !s.shared.health.is_ready()).await;
+        let calls = stage.engine.total();
+        stage.pass(millis(300)).await;
+        assert_eq!(stage.engine.total(), calls);
     });
 }
