@@ -12,9 +12,10 @@ pub enum Exit {
     Failed = 1,
     /// Bad settings or usage. Nothing was started.
     BadSettings = 64,
-    /// A wiring fault of engine or broker was confirmed: restarting will not help, offsets are untouched.
+    /// What answers at `cadence.endpoint` is no Cadence frontend that accepts us: restarting will not help, offsets are
+    /// untouched.
     Wiring = 69,
-    /// Work in hand did not finish by the drain deadline; it comes again.
+    /// Work in hand did not finish by the drain deadline, or a second signal came first; it comes again.
     DrainMissed = 70,
     /// The Kafka client is dead; restarting helps.
     KafkaFatal = 75,

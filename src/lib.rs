@@ -10,7 +10,8 @@
 //!                                   └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Rooms in reading order; each may use those before it, never those after it.
+//! Rooms in reading order; each may use those before it, never those after it. [`exit`] is only the list of exit codes:
+//! it knows no other room, and all may use it.
 
 pub mod wire;
 

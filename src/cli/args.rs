@@ -17,8 +17,8 @@ Exit codes:
    0  done, or drained after a signal
    1  failed; `check` found a fault
   64  bad settings or usage, nothing was started
-  69  engine or broker are wired wrong: restarting will not help
-  70  work in hand did not finish before the drain deadline; it comes again
+  69  what answers is no Cadence frontend of ours: restarting will not help
+  70  work in hand did not finish before the drain deadline or a second signal; it comes again
   75  the Kafka client is dead: restarting helps";
 
 /// Finishes Cadence activities from Kafka: every reply ends in a recorded outcome.
@@ -210,7 +210,7 @@ pub struct Target {
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
 
-    /// Names this answer within its activity: a repeat with the same key is reported as a duplicate.
+    /// Names this answer within its activity; comes back in the outcome.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 

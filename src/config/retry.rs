@@ -8,7 +8,7 @@ use super::section::section;
 section! {
     /// Trying a call again, in place.
     pub struct Retry {
-        // With the delays below about a second and a half: longer troubles are the breaker's business.
+        // With the delays below four pauses, 0.75 s at most: longer troubles are the breaker's business.
         /// Calls for one record before it is spent.
         pub max_attempts: u32 = 5,
 
@@ -20,13 +20,13 @@ section! {
         /// Each delay is this many times the one before.
         pub multiplier: f64 = 2.0,
 
-        // A record in back-off holds its place in the window.
+        // A record in back-off holds a place in a bounded window.
         /// Longest delay.
         #[serde(with = "human")]
         pub max: Duration = Duration::from_secs(2),
 
         // Records that failed together must not come back together.
-        /// Each delay is spread by this share of itself, up and down: 0 to 1.
+        /// Each delay is shortened at random by up to this share of itself: 0 to 1.
         pub jitter: f64 = 0.5,
 
         // The server's limiter works in seconds.
