@@ -13,6 +13,9 @@ pub(super) const TASK_LIST: &str = "orders";
 /// Activity type that no service answers.
 pub(super) const WAITING: &str = "AskAPerson";
 
+/// The order that its customer cancels.
+pub(super) const CANCELED: &str = "order-1008";
+
 /// An order and what there is to see in it.
 pub(super) struct Story {
     /// The workflow's id.
@@ -50,6 +53,11 @@ pub(super) fn stories() -> Vec<Story> {
         story("order-1005", "a service that answers twice", vec![activity("SendReceipt", 2_100)]),
         story("order-1006", "a service that writes rubbish before its reply", vec![activity("PrintLabel", 700)]),
         story("order-1007", "a service that kept no token answers by id", vec![activity("PostLedger", 3_300)]),
+        story(
+            CANCELED,
+            "canceled on the way; the service learns it from an outcome of its heartbeats",
+            vec![ActivityPlan { heartbeat_seconds: 5, ..activity("HoldParcel", 5_600) }],
+        ),
     ]
 }
 
@@ -75,5 +83,5 @@ fn retried() -> ActivityPlan {
 }
 
 fn slow() -> ActivityPlan {
-    ActivityPlan { heartbeat_seconds: 1, ..activity("PackParcel", 8_400) }
+    ActivityPlan { heartbeat_seconds: 2, ..activity("PackParcel", 8_400) }
 }

@@ -15,11 +15,15 @@ mod worker;
 mod account;
 mod audit;
 mod observer;
+mod texts;
 mod timeline;
 
 mod play;
 
 mod clients;
+
+#[cfg(test)]
+mod tests;
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,18 +1,21 @@
 //! The sample services: read requests, do their work, answer. None of them knows Cadence, and each answers in its own
 //! way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::error::KafkaError;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::{self, Writer};
+use super::stack::PARTITIONS;
 use crate::config::Settings;
 use crate::wire::{
-    ActivityId, Answer, Failure, FailureStyle, Headers, Input, Limits, OutRecord, ReplyBuilder, Request,
+    ActivityId, Answer, Failure, FailureStyle, Headers, Input, Limits, OutRecord, Outcome, ReplyBuilder, Request,
     RequestActivity, Target, names,
 };
 
@@ -21,24 +24,38 @@ const CARD_LIMIT: u64 = 50_000;
 
 /// Steps in which a parcel is packed; each is shorter than the activity's heartbeat timeout, all of them are longer.
 const PACKING_STEPS: u32 = 5;
-const PACKING_STEP: Duration = Duration::from_millis(450);
+const PACKING_STEP: Duration = Duration::from_millis(550);
+
+/// How often the service that only waits says that it does.
+const HOLDING_STEP: Duration = Duration::from_millis(300);
 
 /// The services, all in one consumer group.
 pub(super) struct Services {
     busy: Arc<AtomicUsize>,
 }
 
+/// Run and id of activities whose workflow has asked them to stop.
+type Stops = BTreeSet<(String, String)>;
+
 impl Services {
     /// Starts to answer, until `stop`.
     pub(super) fn start(settings: &Settings, producer: &Writer, stop: CancellationToken) -> Result<Self, KafkaError> {
+        let (brokers, topics) = (&settings.kafka.brokers, &settings.topics);
         let busy = Arc::new(AtomicUsize::new(0));
-        let consumer = clients::member(&settings.kafka.brokers, "demo-services", &settings.topics.requests)?;
+        let requests = clients::member(brokers, "demo-services", &topics.requests)?;
+        let outcomes = clients::reader(brokers, &[(topics.outcomes.clone(), PARTITIONS)])?;
+        let (asked, stops) = watch::channel(Stops::new());
         let (producer, counter) = (producer.clone(), Arc::clone(&busy));
         let serve = async move {
             loop {
-                match consumer.recv().await {
-                    Ok(message) => take_up(clients::record(&message).value, &producer, &counter),
-                    Err(error) => tracing::debug!(%error, "the sample services could not read"),
+                // Errors heal inside librdkafka; the end of a partition is told as one.
+                tokio::select! {
+                    message = requests.recv() => if let Ok(message) = message {
+                        take_up(clients::record(&message).value, &producer, &stops, &counter);
+                    },
+                    message = outcomes.recv() => if let Ok(message) = message {
+                        note_stop(clients::record(&message).value, &asked);
+                    },
                 }
             }
         };
@@ -52,21 +69,57 @@ impl Services {
     }
 }
 
+/// The outcome of a heartbeat says whether the workflow still wants the activity.
+fn note_stop(value: Option<Bytes>, asked: &watch::Sender<Stops>) {
+    let Ok(outcome) = Outcome::parse(&value.unwrap_or_default()) else { return };
+    let ids = outcome.activity.and_then(|activity| Some((activity.run_id?, activity.activity_id?)));
+    if let (true, Some(ids)) = (outcome.cancel_requested, ids) {
+        asked.send_if_modified(|stops| stops.insert(ids));
+    }
+}
+
 /// Works on one request beside the others.
-fn take_up(value: Option<Bytes>, producer: &Writer, busy: &Arc<AtomicUsize>) {
+fn take_up(value: Option<Bytes>, producer: &Writer, stops: &watch::Receiver<Stops>, busy: &Arc<AtomicUsize>) {
     // Whoever else writes to the topic finds no service for it.
     let Ok(request) = Request::parse(&value.unwrap_or_default()) else { return };
-    let (producer, busy) = (producer.clone(), Arc::clone(busy));
+    let (producer, stops, busy) = (producer.clone(), stops.clone(), Arc::clone(busy));
     busy.fetch_add(1, Ordering::AcqRel);
     tokio::spawn(async move {
-        for (work, reply) in answers(&request) {
-            tokio::time::sleep(work).await;
-            if let Err(error) = clients::send(&producer, &reply).await {
-                tracing::error!(%error, "a sample service cannot answer");
-            }
-        }
+        work(&request, &producer, stops).await;
         busy.fetch_sub(1, Ordering::AcqRel);
     });
+}
+
+async fn work(request: &Request, producer: &Writer, mut stops: watch::Receiver<Stops>) {
+    let ids = request.activity.as_ref().map(|activity| (activity.run_id.clone(), activity.activity_id.clone()));
+    let last = when_stopped(request);
+    for (work, reply) in answers(request) {
+        let stopped = stops.wait_for(|stops| ids.as_ref().is_some_and(|ids| stops.contains(ids)));
+        let (reply, go_on) = match &last {
+            Some(last) => tokio::select! {
+                Ok(_) = stopped => (last.clone(), false),
+                () = tokio::time::sleep(work) => (reply, true),
+            },
+            None => {
+                tokio::time::sleep(work).await;
+                (reply, true)
+            }
+        };
+        if let Err(error) = clients::send(producer, &reply).await {
+            tracing::error!(%error, "a sample service cannot answer");
+        }
+        if !go_on {
+            return;
+        }
+    }
+}
+
+/// What the service writes when it hears that the workflow wants the activity no more; `None` for those that do not
+/// listen.
+fn when_stopped(request: &Request) -> Option<OutRecord> {
+    let activity = request.activity.as_ref().filter(|activity| activity.activity_type == "HoldParcel")?;
+    let details = Some(text(r#"{"by":"customer"}"#));
+    Some(Desk { request, activity }.reply(Answer::Cancel { details }))
 }
 
 /// What the service for this activity type writes, each reply after so much work. Nothing for types without a service.
@@ -82,7 +135,9 @@ pub(super) fn answers(request: &Request) -> Vec<(Duration, OutRecord)> {
         "ShipParcel" => desk.complete(140, r#""JD0146-0039""#),
         "BookCourier" if activity.attempt == 0 => desk.fail(150, "CourierBusy", r#"{"queue":9}"#),
         "BookCourier" => desk.complete(110, r#"{"courier":"Ada"}"#),
-        "PackParcel" => desk.pack(),
+        "PackParcel" => desk.in_steps(PACKING_STEPS, PACKING_STEP, r#"{"boxes":2}"#),
+        // Longer than anybody waits, unless it is stopped.
+        "HoldParcel" => desk.in_steps(20, HOLDING_STEP, r#"{"held":true}"#),
         "SendReceipt" => [desk.complete(130, r#"{"sent":true}"#), desk.complete(90, r#"{"sent":true}"#)].concat(),
         "PrintLabel" => desk.rubbish_first(),
         "PostLedger" => vec![(millis(170), desk.by_id(br#"{"entry":88121}"#))],
@@ -112,14 +167,13 @@ impl Desk<'_> {
     }
 
     /// Slow work that says at times that it is still going on.
-    fn pack(&self) -> Vec<(Duration, OutRecord)> {
-        let beat = |step: u32| {
-            let percent = 100 * step / PACKING_STEPS;
-            self.reply(Answer::Heartbeat { details: Some(Bytes::from(format!(r#"{{"percent":{percent}}}"#))) })
+    fn in_steps(&self, steps: u32, step: Duration, result: &str) -> Vec<(Duration, OutRecord)> {
+        let beat = |done: u32| {
+            let details = Bytes::from(format!(r#"{{"percent":{}}}"#, 100 * done / steps));
+            (step, self.reply(Answer::Heartbeat { details: Some(details) }))
         };
-        let done = self.complete(0, r#"{"boxes":2}"#).remove(0).1;
-        let beats = (1..PACKING_STEPS).map(|step| (PACKING_STEP, beat(step)));
-        beats.chain([(PACKING_STEP, done)]).collect()
+        let last = self.reply(Answer::Complete { result: Some(text(result)) });
+        (1..steps).map(beat).chain([(step, last)]).collect()
     }
 
     /// The label printer's driver writes a line of its own to the topic, then the reply.

@@ -1,9 +1,9 @@
 //! The show: starts everything, lets the demo run, tells what is seen, and checks the books at the end.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io::Write as _;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
 use rdkafka::error::KafkaError;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -19,11 +19,10 @@ use super::services::Services;
 use super::stack::{Stack, StackError};
 use super::timeline::Timeline;
 use super::worker::Worker;
-use super::{Options, clients};
+use super::{Options, clients, texts};
 use crate::cadence::ConnectError;
 use crate::exit::Exit;
 use crate::run::wall_clock_ms;
-use crate::wire::{OutcomeKind, names};
 
 /// The demo takes four seconds; a machine that is busy with something else may take much longer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -33,11 +32,6 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Ticks between two orders, so that people can follow.
 const TICKS_PER_ORDER: u32 = 3;
-
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Why there is no show.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +84,8 @@ struct Show {
     /// How many activities people were invited to answer; 0 during the demo.
     invitations: u32,
     program: String,
+    /// Cancelled when standard output is closed.
+    unheard: CancellationToken,
 }
 
 /// Runs it all, to the end.
@@ -99,7 +95,7 @@ pub(super) async fn run(options: &Options, shutdown: &CancellationToken) -> Resu
     let extras = CancellationToken::new();
     let _ends_extras = extras.clone().drop_guard();
     let mut show = Show::new(stack, options, &extras)?;
-    show.welcome();
+    show.say(&texts::welcome(&show.stack, &show.upcoming));
     let mut exit = show.demo(began, shutdown).await?;
     if !options.once && exit == Exit::Ok && !shutdown.is_cancelled() {
         exit = show.play(shutdown).await?;
@@ -107,7 +103,7 @@ pub(super) async fn run(options: &Options, shutdown: &CancellationToken) -> Resu
     extras.cancel();
     let ended = show.stack.stop().await;
     if let Some(message) = ended.message {
-        anstream::eprintln!("{BAD}{message}{BAD:#}");
+        anstream::eprintln!("handback dev: {message}");
     }
     Ok(if exit == Exit::Ok { ended.exit } else { exit })
 }
@@ -135,24 +131,9 @@ impl Show {
             closed: BTreeSet::new(),
             invitations: 0,
             program: options.program.clone(),
+            unheard: CancellationToken::new(),
             stack,
         })
-    }
-
-    fn welcome(&self) {
-        let settings = &self.stack.settings;
-        anstream::println!("{BOLD}handback dev{BOLD:#}  broker, engine, bridge and a few services in one process\n");
-        let row = |name, address: &str, what| anstream::println!("  {name:<8}  {address:<22}  {DIM}{what}{DIM:#}");
-        row("Kafka", &settings.kafka.brokers, "librdkafka's mock cluster; any client can connect");
-        row("Cadence", &self.stack.engine.endpoint(), "embedded development engine, gRPC, domain \"demo\"");
-        if let Some(admin) = settings.admin.listen {
-            row("health", &format!("http://{admin}"), "/readyz /livez /metrics");
-        }
-        anstream::println!();
-        for story in &self.upcoming {
-            anstream::println!("  {BOLD}{}{BOLD:#}  {}", story.workflow_id, story.tells);
-        }
-        anstream::println!("\n{}", Timeline::heading());
     }
 
     /// The orders, then the summary.
@@ -168,13 +149,13 @@ impl Show {
         if pause == Pause::TooLong {
             faults.insert(0, format!("the demo was not over after {} s", DEADLINE.as_secs()));
         }
-        self.summary(&books, began.elapsed(), &faults);
+        self.say(&texts::summary(&self.account, &books, began.elapsed(), &faults));
         Ok(if faults.is_empty() { Exit::Ok } else { Exit::Failed })
     }
 
     /// Activities for whoever wants to answer, one after the other.
     async fn play(&mut self, shutdown: &CancellationToken) -> Result<Exit, ShowError> {
-        anstream::println!("\n{BOLD}The stack stays up.{BOLD:#} Ctrl-C ends it.\n\n{}", Timeline::heading());
+        self.say(&texts::stays_up());
         self.invite()?;
         let pause = self.go_on(None, shutdown).await?;
         Ok(if pause == Pause::Shutdown { Exit::Ok } else { Exit::Failed })
@@ -194,11 +175,13 @@ impl Show {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(Pause::Shutdown),
+                () = self.unheard.cancelled() => return Ok(Pause::Shutdown),
                 () = self.stack.bridge_ended() => return Ok(Pause::BridgeEnded),
                 Some(sighting) = self.watch.seen.recv() => self.see(sighting),
                 now = tick.tick() => {
                     self.next_order()?;
                     let books = self.stack.engine.books();
+                    self.change_of_mind(&books)?;
                     self.look_for_ends(&books)?;
                     if self.invitations == 0 && self.demo_is_over(&books) {
                         return Ok(Pause::DemoOver);
@@ -213,12 +196,12 @@ impl Show {
 
     fn see(&mut self, sighting: Sighting) {
         if let Some(line) = self.timeline.tell(&sighting) {
-            anstream::println!("{line}");
+            self.say(&line);
         }
         if let What::Request(_, Some(request)) = &sighting.what
             && request.activity.as_ref().is_some_and(|activity| activity.activity_type == demo::WAITING)
         {
-            anstream::println!("{}", invitation(request, &self.stack.settings, &self.program));
+            self.say(&invitation(request, &self.stack.settings, &self.program));
         }
         self.account.enter(sighting);
     }
@@ -234,6 +217,15 @@ impl Show {
             && let Some(Story { workflow_id, plan, .. }) = self.upcoming.pop_front()
         {
             self.stack.engine.start_workflow(DOMAIN, workflow_id, TASK_LIST, plan)?;
+        }
+        Ok(())
+    }
+
+    /// The customer of one order cancels it once the service is at work.
+    fn change_of_mind(&self, books: &Books) -> Result<(), ShowError> {
+        let activity = books.workflow(demo::CANCELED).and_then(|workflow| workflow.activities.first());
+        if let Some(activity) = activity.filter(|activity| activity.heartbeats > 1 && !activity.cancel_requested) {
+            self.stack.engine.request_activity_cancel(DOMAIN, demo::CANCELED, &activity.activity_id)?;
         }
         Ok(())
     }
@@ -265,37 +257,10 @@ impl Show {
         self.account.is_settled(quiet_since)
     }
 
-    fn summary(&self, books: &Books, took: Duration, faults: &[String]) {
-        let account = &self.account;
-        let closed = books.workflows.iter().filter(|workflow| workflow.closed.is_some()).count();
-        anstream::println!("\n{BOLD}summary{BOLD:#}  {DIM}{:.1} s{DIM:#}\n", took.as_secs_f64());
-        let row = |name, count: usize, rest: &str| anstream::println!("  {name:<13}{count:>4}  {DIM}{rest}{DIM:#}");
-        row("workflows", closed, &format!("of {} closed", books.workflows.len()));
-        row("requests", account.requests, "");
-        row(
-            "replies",
-            account.replies.len(),
-            &format!("{} of them heartbeats without news", account.quiet_heartbeats()),
-        );
-        let kinds = OutcomeKind::ALL.map(|kind| (kind, account.count(kind)));
-        let kinds = kinds.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} {kind}"));
-        row("outcomes", account.outcomes.len(), &kinds.collect::<Vec<_>>().join(", "));
-        let reasons = account.dead_letters.values().filter_map(|letter| letter.headers.last(names::DLQ_REASON));
-        let reasons = reasons.map(|reason| String::from_utf8_lossy(reason)).collect::<Vec<_>>();
-        row("dead letters", account.dead_letters.len(), &reasons.join(", "));
-        let ends = account.reaches.iter();
-        let ends = ends.map(|reach| format!("{}: {} of {}", reach.partition, reach.committed.unwrap_or(0), reach.end));
-        let committed = account.reaches.iter().filter_map(|reach| reach.committed).sum::<i64>();
-        row("committed", usize::try_from(committed).unwrap_or(0), &ends.collect::<Vec<_>>().join(", "));
-        anstream::println!();
-        if faults.is_empty() {
-            anstream::println!(
-                "{GOOD}The books agree:{GOOD:#} every reply has its outcome, the engine has each applied answer byte for byte\n\
-                 under the identity of its record, dead letters are as received, offsets are at the end of the log."
-            );
-        }
-        for fault in faults {
-            anstream::println!("{BAD}The books disagree:{BAD:#} {fault}");
+    /// Prints. When nobody reads any more, the show is over.
+    fn say(&self, text: &str) {
+        if writeln!(anstream::stdout(), "{text}").is_err() {
+            self.unheard.cancel();
         }
     }
 }

@@ -136,14 +136,14 @@ impl Timeline {
         };
         let since = outcome.source.timestamp_ms.map_or(0, |written| (outcome.settled_at_ms - written).max(0));
         let mut text = outcome.source.to_string();
-        if outcome.cancel_requested {
-            text.push_str("  the workflow asks it to stop");
-        }
         let _ = match outcome.attempts {
             0 => write!(text, "  after {since} ms, no call"),
             1 => write!(text, "  after {since} ms"),
             calls => write!(text, "  after {since} ms, {calls} calls"),
         };
+        if outcome.cancel_requested {
+            text.push_str("  cancel requested");
+        }
         self.lay_out(&Line { at_ms, symbol, style, what: outcome.kind.as_str(), workflow, activity, text })
     }
 

@@ -16,7 +16,17 @@ fn demo_runs_once_and_its_books_agree() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{text}\n{errors}");
     assert!(text.contains("The books agree"), "{text}");
-    for kind in ["applied", "not_found", "rejected", "dead letter", "committed", "heartbeat", "attempt 1"] {
+    for kind in [
+        "applied",
+        "not_found",
+        "rejected",
+        "dead letter",
+        "committed",
+        "heartbeat",
+        "attempt 1",
+        "cancel requested",
+        "cancel {",
+    ] {
         assert!(text.contains(kind), "{kind} is not in\n{text}");
     }
     assert!(!text.contains('\u{1b}'), "no colours outside a terminal");
