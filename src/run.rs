@@ -1,6 +1,7 @@
 //! The bridge as a process runs it: settings in, workers started, endings gathered.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -21,6 +22,9 @@ const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bound of the flush at the end. What the workers awaited is durable already; only abandoned records are left.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause between two questions for the cluster's id.
+const CLUSTER_ID_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reason to be unready until the workers are up.
 const STARTING: &str = "starting";
@@ -117,7 +121,11 @@ async fn run_workers(
         };
         let (stop, ends) = (shutdown.child_token(), ends.clone());
         let body = move || {
-            let ending = setup.run(stop);
+            let ending = std::panic::catch_unwind(AssertUnwindSafe(|| setup.run(stop))).unwrap_or_else(|_| {
+                Ended::failed(format!(
+                    "worker {worker} panicked; please report it with the log. Its replies come again"
+                ))
+            });
             // The receiver lives until all workers have ended.
             let _ = ends.blocking_send(ending);
         };
@@ -165,8 +173,10 @@ async fn cluster_id(producer: &Producer, within: Duration, health: &Health) -> A
         if let Ok(Some(id)) = asked {
             return id.into();
         }
-        health.raise(STARTING, "no broker has answered yet; check kafka.brokers");
-        tracing::warn!("no broker has answered yet; trying again");
+        health.raise(STARTING, "no broker has told the cluster's id yet; check kafka.brokers");
+        tracing::warn!("no broker has told the cluster's id yet (kafka.brokers); trying again");
+        // A broker without an id answers at once.
+        tokio::time::sleep(CLUSTER_ID_PAUSE).await;
     }
 }
 

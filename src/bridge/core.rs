@@ -1,6 +1,6 @@
 //! What every record's story needs: the two seams, the settings, and the small things in between.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,6 +21,16 @@ use crate::wire::{
 
 /// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
 const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Failed writes of one record that pass quietly: a leader election is one or two, a topic without enough in-sync
+/// replicas is more.
+const MAX_QUIET_FAULTS: usize = 3;
+
+/// How long an outcome waits for its domain's name. A healthy frontend tells it in 1 ms, and once per domain.
+const NAME_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long no names are asked for after that failed.
+const NO_NAMES_FOR: Duration = Duration::from_secs(60);
 
 /// Activities remembered as told that their workflow wants them to stop. Forgetting one costs a repeated outcome.
 const MAX_TOLD: usize = 4096;
@@ -61,6 +71,7 @@ pub(crate) struct Core<E, L> {
     printer: TokenPrinter,
     random: RefCell<fastrand::Rng>,
     began: Instant,
+    no_names_before: Cell<tokio::time::Instant>,
     told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
     fatal: RefCell<Option<String>>,
     fatal_said: Notify,
@@ -79,6 +90,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             printer: TokenPrinter::new(options.token_print_key.as_bytes()),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             began: tokio::time::Instant::now().into_std(),
+            no_names_before: Cell::new(tokio::time::Instant::now()),
             told: RefCell::default(),
             fatal: RefCell::new(None),
             fatal_said: Notify::new(),
@@ -164,6 +176,29 @@ impl<E: Engine, L: Log> Core<E, L> {
             format!(
                 "the engine does not know domain {name} ({text}): its replies wait. Register the domain, or point \
                  cadence.endpoint at the cluster that has it"
+            )
+        })
+    }
+
+    /// Replies for this domain wait: another cluster answers for it at the moment.
+    pub(crate) fn inactive_domain(&self, domain: &DomainRef, text: &str) -> Held<'_> {
+        let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
+        self.unready.hold(format!("domain/{name}"), || {
+            format!(
+                "domain {name} is not active in this cluster ({text}): its replies wait. Point cadence.endpoint at the \
+                 active cluster, or fail the domain over"
+            )
+        })
+    }
+
+    /// This reply waits: its answers look like broken wiring, and the wiring is sound.
+    pub(crate) fn odd_answer(&self, work: &Work, error: &CallError) -> Held<'_> {
+        let origin = &work.received.record.origin;
+        self.unready.hold(format!("record/{origin}"), || {
+            format!(
+                "{origin} waits: the engine answers it with {} {} although it answers probes as it should. Look at what \
+                 stands between handback and the frontend",
+                error.status, error.message
             )
         })
     }
@@ -283,14 +318,31 @@ impl<E: Engine, L: Log> Core<E, L> {
             && let Some(activity) = &mut outcome.activity
             && let (None, Some(id)) = (&activity.domain, &activity.domain_id)
         {
-            activity.domain = self.engine.domain_name(id).await.ok().flatten().map(|name| name.to_string());
+            activity.domain = self.name_for_show(id).await;
         }
         outcome.into_record(Arc::clone(&self.options.outcome_topic), origin.partition)
+    }
+
+    /// A domain's name, if it can be had at once. An answer that the engine took must not wait unrecorded for a name
+    /// that is only shown; after a failure nobody asks for a while.
+    async fn name_for_show(&self, id: &str) -> Option<String> {
+        let now = tokio::time::Instant::now();
+        if self.no_names_before.get() > now {
+            return None;
+        }
+        match tokio::time::timeout(NAME_TIMEOUT, self.engine.domain_name(id)).await {
+            Ok(Ok(name)) => name.map(|name| name.to_string()),
+            Ok(Err(_)) | Err(_) => {
+                self.no_names_before.set(now + NO_NAMES_FOR);
+                None
+            }
+        }
     }
 
     /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
     pub(crate) async fn write(&self, work: &Work, record: &OutRecord) -> Result<(), Gone> {
         let mut pause = WRITE_PAUSES.0;
+        let mut faults = 0;
         let mut _unready;
         loop {
             let Err(fault) = self.log.produce(record).await else { return Ok(()) };
@@ -300,8 +352,14 @@ impl<E: Engine, L: Log> Core<E, L> {
             // An answer of the engine that is not recorded is lost with the partition, so a write that may succeed is
             // tried until the very end.
             let mut until = &work.life.gone;
+            faults += 1;
             match fault {
-                ProduceFault::Transient(text) => tracing::warn!("{}; trying again", reason(&text)),
+                ProduceFault::Transient(text) => {
+                    tracing::warn!("{}; trying again", reason(&text));
+                    if faults >= MAX_QUIET_FAULTS {
+                        _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
+                    }
+                }
                 ProduceFault::Permanent(text) => {
                     _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
                     pause = WRITE_PAUSES.1;

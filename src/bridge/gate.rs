@@ -83,6 +83,11 @@ impl Gate {
         self.suspicion.borrow().is_none() && self.breaker.borrow().state() != State::Open
     }
 
+    /// Whether everything goes.
+    pub(crate) fn is_open(&self) -> bool {
+        self.suspicion.borrow().is_none() && self.breaker() == State::Closed
+    }
+
     /// How the breaker sees the engine.
     pub(crate) fn breaker(&self) -> State {
         self.breaker.borrow().state()

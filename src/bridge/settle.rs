@@ -166,6 +166,7 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
     let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
     let leaving = &work.life.leaving;
     let mut unready = None;
+    let mut ambiguous = false;
     loop {
         // At once on a good day: waiting for a cancellation costs a record more than the gate itself.
         let pass = match core.try_permit() {
@@ -185,10 +186,11 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             }
             Err(error) => error,
         };
-        let delay = match decide(core, &reply.target, pass, &error, &mut schedule, &mut unready) {
-            Decision::Final => return final_answer(reply, error, schedule.attempts() + 1),
+        let delay = match decide(core, work, reply, pass, &error, &mut schedule, &mut unready) {
+            Decision::Final => return final_answer(reply, error, schedule.attempts() + 1, ambiguous),
             Decision::Wait(delay) => delay,
         };
+        ambiguous |= error.verdict == (Verdict::Transient { busy: false });
         core.note_wait(work, &error, delay, schedule.attempts());
         slot.park();
         let waited = leaving.run_until_cancelled(async {
@@ -209,21 +211,25 @@ enum Decision {
 /// What an engine's refusal means for this record and for the gate.
 fn decide<'a, E: Engine, L: Log>(
     core: &'a Core<E, L>,
-    target: &Target,
+    work: &Work,
+    reply: &Reply,
     pass: Pass<'_>,
     error: &CallError,
     schedule: &mut Schedule,
     unready: &mut Option<Held<'a>>,
 ) -> Decision {
+    let target = &reply.target;
     let workflow = target.workflow_hash();
+    let slowly = Decision::Wait(core.options.retry.spent);
     match error.verdict {
         Verdict::NotFound | Verdict::Refused(_) => {
             pass.answered(workflow);
             Decision::Final
         }
         Verdict::Transient { busy } => {
-            // An engine that asks for less load is well; it is left alone longer instead.
-            if busy {
+            // An engine that asks for less load is well; it is left alone longer instead. And a cancellation that nobody
+            // asked for times out on a healthy server.
+            if busy || reply.answer.action() == Action::Cancel {
                 drop(pass)
             } else {
                 pass.failed(workflow, domain(target))
@@ -236,12 +242,19 @@ fn decide<'a, E: Engine, L: Log>(
         // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
         Verdict::DomainNotActive => {
             drop(pass);
-            Decision::Wait(core.options.retry.spent)
+            *unready = Some(core.inactive_domain(&domain(target), &error.message));
+            slowly
         }
         Verdict::UnknownDomain => {
             drop(pass);
             *unready = Some(core.unknown_domain(&domain(target), &error.message));
-            Decision::Wait(core.options.retry.spent)
+            slowly
+        }
+        // Again, although a probe has found the wiring sound since: this is about the record.
+        Verdict::Wiring if schedule.attempts() > 0 => {
+            drop(pass);
+            *unready = Some(core.odd_answer(work, error));
+            slowly
         }
         Verdict::Wiring => {
             drop(pass);
@@ -269,15 +282,19 @@ fn applied<E: Engine, L: Log>(core: &Core<E, L>, reply: &Reply, cancel_requested
     })
 }
 
-fn final_answer(reply: &Reply, error: CallError, attempts: u32) -> Asked {
+fn final_answer(reply: &Reply, error: CallError, attempts: u32, ambiguous: bool) -> Asked {
     let (outcome, reason) = match error.verdict {
         Verdict::Refused(code) => (OutcomeKind::Rejected, code.as_str()),
         _ => (OutcomeKind::NotFound, OutcomeKind::NotFound.as_str()),
     };
+    let mut detail = format!("{}: {}", error.status, error.message);
+    if ambiguous && outcome == OutcomeKind::NotFound {
+        detail.push_str("; an earlier try of this very record got no clear answer and may have been applied");
+    }
     Asked::Concluded(Conclusion {
         outcome,
         reason: Some(reason),
-        detail: Some(format!("{}: {}", error.status, error.message)),
+        detail: Some(detail),
         evidence: None,
         cancel_requested: false,
         attempts,

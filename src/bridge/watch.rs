@@ -9,8 +9,8 @@ use super::seams::{DomainRef, Engine, Log, Wiring};
 /// Probes in a row that must find the wiring broken: one odd answer of a load balancer must not stop the process.
 const CONFIRMATIONS: usize = 3;
 
-/// Key under which an unwell engine is a reason to be unready.
-const ENGINE: &str = "engine";
+/// Key under which an unwell engine is a reason to be unready: until calls succeed again, not only probes.
+pub(crate) const ENGINE: &str = "engine";
 
 /// Watches for ever; ends only with the text of a confirmed wiring fault.
 pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
@@ -30,11 +30,11 @@ pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
                     return text;
                 }
                 if broken == 0 && core.gate.trouble().is_none() {
-                    core.unready.clear(ENGINE);
                     continue;
                 }
             }
             Some(Trouble::Unwell(domain)) => {
+                core.unready.raise(ENGINE, "the engine is unwell: replies wait, none loses an attempt".to_owned());
                 // An engine that answers probes and fails calls would be probed without a pause otherwise.
                 tokio::time::sleep_until(next_probe).await;
                 next_probe = Instant::now() + core.options.probe_interval;
@@ -83,7 +83,6 @@ async fn probe<E: Engine, L: Log>(core: &Core<E, L>, domain: Option<DomainRef>) 
         Ok(()) => {
             tracing::info!("the engine answers again; one reply goes first");
             core.gate.probe_answered();
-            core.unready.clear(ENGINE);
         }
         Err(text) => {
             let reason = format!("the engine is unwell ({text}): replies wait, none loses an attempt");

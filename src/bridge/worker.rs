@@ -19,7 +19,7 @@ use super::options::Options;
 use super::partitions::Partitions;
 use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Received, Wiring};
 use super::settle::{Fate, UNFORESEEN, Work, settle, settle_panicked};
-use super::watch::watch;
+use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
 use crate::admin::BreakerGauge;
 use crate::wire::{self, Limits, Record, Refusal, RefusalCode, Reply};
@@ -306,6 +306,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.log.command(Command::Store(committable));
         }
         self.retry_held();
+        if self.core.gate.is_open() {
+            self.core.unready.clear(ENGINE);
+        }
         self.pause_for_gate();
         self.report();
     }

@@ -18,7 +18,7 @@ use super::requests;
 use super::status::{call_error, code_name};
 use super::transport::{ConnectError, Metadata, channels};
 use crate::admin::{EngineMethod, Metrics};
-use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Wiring};
+use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Verdict, Wiring};
 use crate::config::Cadence;
 use crate::wire::{ActivityId, Answer, Target};
 
@@ -201,8 +201,12 @@ impl Engine for Client {
                 answer.map(|_| Response::new(api::RecordActivityTaskHeartbeatResponse::default()))
             }
         };
-        match answer {
-            Err(status) if status.code() != Code::NotFound => Err(text(&status)),
+        // Only what an ailing engine says counts against it. Whatever else is said, of this domain or of us, is for the
+        // record that goes first to find out: one domain that moved to another cluster must not hold up all others.
+        match answer.map_err(|status| call_error(&status)) {
+            Err(error) if error.verdict == (Verdict::Transient { busy: false }) => {
+                Err(format!("{} {}", error.status, error.message))
+            }
             _ => Ok(()),
         }
     }
@@ -227,7 +231,14 @@ impl Engine for Client {
 fn is_unreachable(code: Code) -> bool {
     matches!(
         code,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::ResourceExhausted
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::ResourceExhausted
+            | Code::Internal
+            | Code::Aborted
+            | Code::DataLoss
     )
 }
 

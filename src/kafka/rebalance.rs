@@ -292,6 +292,8 @@ impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         match result.map_err(|e| e.rdkafka_error_code()) {
             Ok(()) => {
+                // Whatever kept us from the group is over, also when no rebalance says so.
+                self.conditions.member();
                 for element in offsets.elements() {
                     if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
                         let (topic, partition) = (element.topic(), element.partition());
