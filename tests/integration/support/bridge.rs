@@ -47,6 +47,11 @@ impl Bridge {
         (response.starts_with("HTTP/1.1 200"), response)
     }
 
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        get(self.admin, "/metrics").await.unwrap_or_default()
+    }
+
     /// Waits until it is ready.
     pub(crate) async fn until_ready(&self) {
         until("the bridge is ready", async || self.readiness().await.0).await;
