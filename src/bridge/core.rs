@@ -183,7 +183,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Replies for this domain wait: another cluster answers for it at the moment.
     pub(crate) fn inactive_domain(&self, domain: &DomainRef, text: &str) -> Held<'_> {
         let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        self.unready.hold(format!("domain/{name}"), || {
+        self.unready.hold(format!("inactive/{name}"), || {
             format!(
                 "domain {name} is not active in this cluster ({text}): its replies wait. Point cadence.endpoint at the \
                  active cluster, or fail the domain over"

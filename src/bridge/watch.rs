@@ -34,7 +34,6 @@ pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
                 }
             }
             Some(Trouble::Unwell(domain)) => {
-                core.unready.raise(ENGINE, "the engine is unwell: replies wait, none loses an attempt".to_owned());
                 // An engine that answers probes and fails calls would be probed without a pause otherwise.
                 tokio::time::sleep_until(next_probe).await;
                 next_probe = Instant::now() + core.options.probe_interval;
@@ -83,6 +82,9 @@ async fn probe<E: Engine, L: Log>(core: &Core<E, L>, domain: Option<DomainRef>) 
         Ok(()) => {
             tracing::info!("the engine answers again; one reply goes first");
             core.gate.probe_answered();
+            // An engine can answer probes and fail every call: it is well once a reply was answered.
+            core.unready
+                .raise(ENGINE, "the engine answers probes again; one reply goes first, the others wait".to_owned());
         }
         Err(text) => {
             let reason = format!("the engine is unwell ({text}): replies wait, none loses an attempt");
