@@ -161,12 +161,11 @@ async fn forbidden<E: Engine, L: Log>(
 
 /// Calls the engine until it decides about this record, waiting as long as the engine is unwell.
 async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Asked {
-    let mut schedule = Schedule::new(core.options.retry, core.began());
+    let schedule = Schedule::new(core.options.retry, core.began());
+    let mut tries = Tries { schedule, unready: None, ambiguous: false, suspected: false };
     let identity = core.identity(&work.received.record.origin, reply);
     let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
     let leaving = &work.life.leaving;
-    let mut unready = None;
-    let mut ambiguous = false;
     loop {
         // At once on a good day: waiting for a cancellation costs a record more than the gate itself.
         let pass = match core.try_permit() {
@@ -182,16 +181,15 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         let error = match core.engine.call(call).await {
             Ok(accepted) => {
                 pass.answered(reply.target.workflow_hash());
-                return applied(core, reply, accepted.cancel_requested, schedule.attempts() + 1);
+                return applied(core, reply, accepted.cancel_requested, tries.schedule.attempts() + 1);
             }
             Err(error) => error,
         };
-        let delay = match decide(core, work, reply, pass, &error, &mut schedule, &mut unready) {
-            Decision::Final => return final_answer(reply, error, schedule.attempts() + 1, ambiguous),
+        let delay = match decide(core, work, reply, pass, &error, &mut tries) {
+            Decision::Final => return final_answer(reply, error, &tries),
             Decision::Wait(delay) => delay,
         };
-        ambiguous |= error.verdict == (Verdict::Transient { busy: false });
-        core.note_wait(work, &error, delay, schedule.attempts());
+        core.note_wait(work, &error, delay, tries.schedule.attempts());
         slot.park();
         let waited = leaving.run_until_cancelled(async {
             tokio::time::sleep(delay).await;
@@ -201,6 +199,17 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             return Asked::Abandoned;
         }
     }
+}
+
+/// What is known from the earlier calls for a record.
+struct Tries<'a> {
+    schedule: Schedule,
+    /// Why the process is unready while the record waits.
+    unready: Option<Held<'a>>,
+    /// A call got no clear answer and may have been applied.
+    ambiguous: bool,
+    /// An odd answer to this record had the wiring probed before.
+    suspected: bool,
 }
 
 enum Decision {
@@ -215,8 +224,7 @@ fn decide<'a, E: Engine, L: Log>(
     reply: &Reply,
     pass: Pass<'_>,
     error: &CallError,
-    schedule: &mut Schedule,
-    unready: &mut Option<Held<'a>>,
+    tries: &mut Tries<'a>,
 ) -> Decision {
     let target = &reply.target;
     let workflow = target.workflow_hash();
@@ -234,7 +242,8 @@ fn decide<'a, E: Engine, L: Log>(
             } else {
                 pass.failed(workflow, domain(target))
             }
-            match schedule.failed(busy, core.random()) {
+            tries.ambiguous |= !busy;
+            match tries.schedule.failed(busy, core.random()) {
                 // Nothing is exhausted: without a place to go a spent record waits here, in the breaker's care.
                 Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
             }
@@ -242,24 +251,24 @@ fn decide<'a, E: Engine, L: Log>(
         // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
         Verdict::DomainNotActive => {
             drop(pass);
-            *unready = Some(core.inactive_domain(&domain(target), &error.message));
+            tries.unready = Some(core.inactive_domain(&domain(target), &error.message));
             slowly
         }
         Verdict::UnknownDomain => {
             drop(pass);
-            *unready = Some(core.unknown_domain(&domain(target), &error.message));
+            tries.unready = Some(core.unknown_domain(&domain(target), &error.message));
             slowly
         }
         // Again, although a probe has found the wiring sound since: this is about the record.
-        Verdict::Wiring if schedule.attempts() > 0 => {
+        Verdict::Wiring if std::mem::replace(&mut tries.suspected, true) => {
             drop(pass);
-            *unready = Some(core.odd_answer(work, error));
+            tries.unready = Some(core.odd_answer(work, error));
             slowly
         }
         Verdict::Wiring => {
             drop(pass);
             core.gate.suspect(format!("{} {}", error.status, error.message));
-            match schedule.failed(false, core.random()) {
+            match tries.schedule.failed(false, core.random()) {
                 Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
             }
         }
@@ -282,13 +291,13 @@ fn applied<E: Engine, L: Log>(core: &Core<E, L>, reply: &Reply, cancel_requested
     })
 }
 
-fn final_answer(reply: &Reply, error: CallError, attempts: u32, ambiguous: bool) -> Asked {
+fn final_answer(reply: &Reply, error: CallError, tries: &Tries<'_>) -> Asked {
     let (outcome, reason) = match error.verdict {
         Verdict::Refused(code) => (OutcomeKind::Rejected, code.as_str()),
         _ => (OutcomeKind::NotFound, OutcomeKind::NotFound.as_str()),
     };
     let mut detail = format!("{}: {}", error.status, error.message);
-    if ambiguous && outcome == OutcomeKind::NotFound {
+    if tries.ambiguous && outcome == OutcomeKind::NotFound {
         detail.push_str("; an earlier try of this very record got no clear answer and may have been applied");
     }
     Asked::Concluded(Conclusion {
@@ -297,7 +306,7 @@ fn final_answer(reply: &Reply, error: CallError, attempts: u32, ambiguous: bool)
         detail: Some(detail),
         evidence: None,
         cancel_requested: false,
-        attempts,
+        attempts: tries.schedule.attempts() + 1,
         engine_status: Some(error.status),
         activity: Some(reply.target.activity()),
     })

@@ -306,7 +306,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.log.command(Command::Store(committable));
         }
         self.retry_held();
-        if self.core.gate.is_open() {
+        // One reply goes first, but with none in hand there is none to wait for: an idle process is ready.
+        let idle = self.windows.in_hand().0 == 0 && self.core.gate.admits();
+        if idle || self.core.gate.is_open() {
             self.core.unready.clear(ENGINE);
         }
         self.pause_for_gate();

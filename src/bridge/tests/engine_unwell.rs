@@ -199,3 +199,57 @@ fn doubtful_probes_far_apart_do_not_add_up() {
         assert!(!stage.running.is_finished());
     });
 }
+
+#[test]
+fn an_odd_answer_after_other_failures_is_looked_into() {
+    play(async |stage| {
+        stage.engine.script("a1", [unavailable(), unavailable()]);
+        stage.engine.always(odd());
+        stage.deliver(P0, [complete("a1")]);
+        stage.eventually("two failures", |s| s.engine.total() == 2).await;
+        *stage.engine.wiring.borrow_mut() = [broken()].into();
+        assert!(matches!(stage.ended().await, Ending::Wiring(_)));
+        assert!(stage.log.outcomes.borrow().is_empty());
+    });
+}
+
+#[test]
+fn a_reply_that_alone_gets_odd_answers_waits_and_says_so() {
+    play(async |stage| {
+        stage.engine.script("a1", vec![odd(); 5]);
+        stage.deliver(P0, completes(0..5));
+        stage.eventually("the others", |s| s.log.outcomes.borrow().len() == 4).await;
+        stage.eventually("unready", |s| s.reasons().contains("activity-replies/0/1 waits")).await;
+        assert_eq!(stage.engine.wiring_probes.get(), 2, "at the start, and once for this record");
+        stage.eventually_stored(P0, 5).await;
+        stage.eventually("ready", |s| s.shared.health.is_ready()).await;
+    });
+}
+
+#[test]
+fn an_idle_process_is_ready_once_the_engine_answers_probes() {
+    play(async |stage| {
+        *stage.engine.wiring.borrow_mut() = [Wiring::Unreachable("connection refused".to_owned())].into();
+        stage.eventually("unready", |s| !s.shared.health.is_ready()).await;
+        *stage.engine.wiring.borrow_mut() = [Wiring::Sound].into();
+        stage.eventually("ready without a reply", |s| s.shared.health.is_ready()).await;
+        stage.deliver(P0, completes(0..3));
+        stage.eventually_stored(P0, 3).await;
+    });
+}
+
+#[test]
+fn an_engine_that_answers_only_probes_is_no_ready_engine() {
+    play(async |stage| {
+        stage.engine.always(unavailable());
+        stage.deliver(P0, completes(0..20));
+        stage.eventually("unready", |s| !s.shared.health.is_ready()).await;
+        for _ in 0..600 {
+            stage.pass(seconds(1)).await;
+            assert!(!stage.shared.health.is_ready(), "no reply gets through");
+        }
+        stage.engine.always(Step::Ok);
+        stage.eventually_stored(P0, 20).await;
+        stage.eventually("ready", |s| s.shared.health.is_ready()).await;
+    });
+}

@@ -199,7 +199,8 @@ fn a_gate_that_shuts_stops_what_waits_for_the_rate() {
     let limit = |_: &mut crate::bridge::Options, shared: &mut crate::bridge::Shared| shared.limiter = rate_limiter(20);
     on_runtime(&clock, limit, async |stage| {
         *stage.engine.history.borrow_mut() = Err("down".to_owned());
-        stage.engine.always(unavailable());
+        // Long enough for the rest to pass the open gate and wait for the rate.
+        stage.engine.always(Step::after(millis(20), unavailable()));
         stage.deliver(P0, completes(0..60));
         stage.eventually("the breaker open", |s| !s.shared.health.is_ready()).await;
         let calls = stage.engine.total();

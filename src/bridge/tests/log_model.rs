@@ -47,6 +47,9 @@ pub(super) enum Event {
     Closed,
 }
 
+/// Events of one test beyond which something spins without a pause.
+const RUNAWAY: usize = 200_000;
+
 type Offset = (PartitionId, i64);
 type Prefixes = mpsc::Receiver<Vec<Offset>>;
 type Decide = Box<dyn FnMut(&OutRecord) -> Act>;
@@ -235,6 +238,7 @@ impl Log for Rc<LogModel> {
         let outcome = (&*record.topic == OUTCOMES).then(|| Outcome::parse(record.value.as_ref().unwrap()).unwrap());
         let offset = source_offset(record, outcome.as_ref());
         self.events.borrow_mut().push(Event::Writing(record.topic.to_string(), offset));
+        assert!(self.events.borrow().len() < RUNAWAY, "writes without a pause");
         if let Some(outcome) = &outcome {
             self.check_order(outcome);
         }

@@ -100,6 +100,10 @@ impl Holds {
     }
 }
 
+/// Calls and probes of one test beyond which something spins without a pause: time stands still then, and only memory
+/// would end the test.
+const RUNAWAY: usize = 50_000;
+
 type Decide = Box<dyn FnMut(&Called) -> Step>;
 
 pub(super) struct EngineModel {
@@ -206,6 +210,7 @@ impl Engine for Rc<EngineModel> {
             at: Instant::now(),
         };
         self.calls.borrow_mut().push(called.clone());
+        assert!(self.total() < RUNAWAY, "calls without a pause");
         let mut step = self.next_step(&called);
         loop {
             step = match step {
@@ -228,12 +233,14 @@ impl Engine for Rc<EngineModel> {
 
     async fn probe_wiring(&self) -> Wiring {
         self.wiring_probes.set(self.wiring_probes.get() + 1);
+        assert!(self.wiring_probes.get() < RUNAWAY, "probes without a pause");
         let mut wiring = self.wiring.borrow_mut();
         if wiring.len() > 1 { wiring.pop_front().unwrap() } else { wiring[0].clone() }
     }
 
     async fn probe_history(&self, domain: &DomainRef, _nonce: u64) -> Result<(), String> {
         self.history_probes.borrow_mut().push((domain.clone(), Instant::now()));
+        assert!(self.history_probes.borrow().len() < RUNAWAY, "probes without a pause");
         self.history.borrow().clone()
     }
 

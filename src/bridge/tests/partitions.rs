@@ -76,6 +76,28 @@ fn a_revoke_ends_the_wait_at_a_shut_gate_and_for_a_place() {
 }
 
 #[test]
+fn a_revoke_ends_the_wait_for_a_place_that_others_hold() {
+    play_with(
+        |options, _| options.max_in_flight = 1,
+        async |stage| {
+            stage.log.assign(&[P1]);
+            stage.engine.script("a0", [unavailable()]);
+            stage.engine.script("b0", [Step::held(Step::Ok)]);
+            stage.deliver(P0, [complete("a0")]);
+            stage.deliver(P1, [complete("b0")]);
+            stage.pass(seconds(5)).await;
+            assert_eq!((stage.engine.count("a0"), stage.engine.count("b0")), (1, 1), "a0 is back and finds no place");
+            let prefixes = stage.log.revoke(&[P0]);
+            let before = tokio::time::Instant::now();
+            assert_eq!(stage.let_go(&prefixes).await, [(P0, 0)]);
+            assert!(before.elapsed() < millis(10));
+            stage.engine.release("b0");
+            stage.eventually_stored(P1, 1).await;
+        },
+    );
+}
+
+#[test]
 fn a_missed_revoke_deadline_sends_the_contiguous_prefix() {
     play(async |stage| {
         stage.engine.script("a2", [Step::held(Step::Ok)]);
