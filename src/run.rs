@@ -287,6 +287,10 @@ impl Observer for Ears {
         self.metrics.forget_partition(topic, partition);
     }
 
+    fn not_committed(&self) {
+        self.metrics.commit_refused();
+    }
+
     fn late_store(&self) {
         self.metrics.late_finish();
     }

@@ -81,6 +81,7 @@ pub struct Metrics {
     dead_letters: Counter,
     produce_retries: Counter,
     late_finishes: Counter,
+    commit_refusals: Counter,
     ready: Gauge,
 }
 
@@ -107,6 +108,7 @@ impl Default for Metrics {
             dead_letters: Counter::default(),
             produce_retries: Counter::default(),
             late_finishes: Counter::default(),
+            commit_refusals: Counter::default(),
             ready: Gauge::default(),
         };
         metrics.register();
@@ -146,6 +148,8 @@ impl Metrics {
         to.register("produce_retries", text, self.produce_retries.clone());
         let text = "Records that were finished after their partition had been given away; they come again elsewhere";
         to.register("late_finishes", text, self.late_finishes.clone());
+        let text = "Commits of offsets that the group coordinator refused; they are tried again";
+        to.register("commit_refusals", text, self.commit_refusals.clone());
     }
 
     /// Everything as OpenMetrics text.
@@ -216,6 +220,11 @@ impl Metrics {
     /// A record was finished after its partition had been given away.
     pub fn late_finish(&self) {
         self.late_finishes.inc();
+    }
+
+    /// Counts a commit that was refused.
+    pub fn commit_refused(&self) {
+        self.commit_refusals.inc();
     }
 
     /// A write to the log failed and is tried again.
@@ -312,10 +321,11 @@ mod tests {
     fn every_metric_says_what_it_is() {
         let metrics = Metrics::new();
         metrics.late_finish();
+        metrics.commit_refused();
         metrics.produce_retry();
         metrics.dead_letter();
         let text = metrics.encode();
-        for name in ["late_finishes", "produce_retries", "dead_letters"] {
+        for name in ["late_finishes", "commit_refusals", "produce_retries", "dead_letters"] {
             assert!(has(&metrics, &format!("handback_{name}_total 1")), "{text}");
         }
         let helps = text.lines().filter(|line| line.starts_with("# HELP handback_")).count();

@@ -18,7 +18,7 @@ pub enum Error {
     #[error("cannot subscribe to the reply topics")]
     Subscribe(#[source] KafkaError),
     /// The operating system gave no thread.
-    #[error("cannot start the consumer thread")]
+    #[error("cannot start a thread of the Kafka client")]
     Thread(#[source] io::Error),
 }
 
@@ -45,6 +45,8 @@ pub trait Observer: Send + Sync + 'static {
     fn condition(&self, _condition: Condition) {}
     /// The group coordinator holds this offset (next to read) now.
     fn committed(&self, _topic: &str, _partition: i32, _offset: i64) {}
+    /// The group coordinator did not take offsets: they are committed again, unless their partition leaves first.
+    fn not_committed(&self) {}
     /// Records on the broker that are not settled here yet.
     fn lag(&self, _topic: &str, _partition: i32, _records: i64) {}
     /// The partition is no longer ours; its lag says nothing any more.

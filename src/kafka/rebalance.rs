@@ -301,11 +301,15 @@ impl ConsumerContext for Context {
                     }
                 }
             }
-            // Nothing new to commit, or a rebalance that will commit again at its end: both everyday.
-            Err(Some(code @ (Code::NoOffset | Code::RebalanceInProgress))) => {
-                tracing::debug!(consumer = %self.name, ?code, "nothing committed");
+            // Nothing new to commit.
+            Err(Some(Code::NoOffset)) => {}
+            // Everyday: the next commit has the same offsets.
+            Err(Some(Code::RebalanceInProgress)) => {
+                self.observer.not_committed();
+                tracing::debug!(consumer = %self.name, "offsets not committed during a rebalance");
             }
             Err(code) => {
+                self.observer.not_committed();
                 tracing::warn!(consumer = %self.name, ?code, "offsets not committed; they will be tried again");
                 if let Some(code) = code {
                     self.conditions.heard(code, "offset commit");
