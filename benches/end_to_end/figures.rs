@@ -119,7 +119,7 @@ impl Figures {
 
     pub(crate) fn heading() -> String {
         format!(
-            "{:<12} {:>6}  {:>9}  {:>10}  {:>8}  {:>17}  {:>17}",
+            "{:<28} {:>6}  {:>9}  {:>10}  {:>8}  {:>17}  {:>17}",
             "", "window", "records/s", "CPU us/rec", "peak MiB", "call p50/p99 ms", "ack p50/p99 ms"
         )
     }
@@ -127,7 +127,7 @@ impl Figures {
     pub(crate) fn row(&self, name: &str, window: usize) -> String {
         let pair = |(p50, p99): (f64, f64)| if p99 > 0.0 { format!("{p50:.1} / {p99:.1}") } else { "-".to_owned() };
         format!(
-            "{name:<12} {window:>6}  {:>9.0}  {:>10.1}  {:>8.0}  {:>17}  {:>17}",
+            "{name:<28} {window:>6}  {:>9.0}  {:>10.1}  {:>8.0}  {:>17}  {:>17}",
             self.records_per_second,
             self.cpu_us,
             self.peak_mib,

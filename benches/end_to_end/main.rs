@@ -1,5 +1,6 @@
 //! Replies from Kafka to an engine, end to end: the bridge with everything on beside the bare loop (decode, call,
-//! offsets), in turn, in the same run.
+//! offsets; with tonic's client as it comes, and with handback's), in turn, in the same run. All three use handback's
+//! consumer thread and decoder, and the same allocator.
 //!
 //! Broker and engine are processes of their own, so that CPU and memory are those of the process under test alone:
 //! this program starts itself again for each part. Without `HANDBACK_BENCH_BROKERS` the broker is librdkafka's mock.
@@ -24,13 +25,25 @@ use std::process::{Child, Command, Stdio};
 
 use figures::{Figures, Stage};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Which part of the bench this process plays.
 const ROLE: &str = "HANDBACK_BENCH_ROLE";
+
+/// Roles under test and what the table calls them. The last column sets the CPU of each beside the first.
+const ROWS: [(&str, &str); 3] = [
+    ("bare", "bare loop, tonic as it comes"),
+    ("bare-ours", "bare loop, handback's client"),
+    ("bridge", "handback, all on"),
+];
 
 fn main() {
     match env::var(ROLE).as_deref() {
         Ok("stage") => stage::play(number("HANDBACK_BENCH_RECORDS", 100_000)),
-        Ok("bare") => bare::play(&Stage::from_env()).print(),
+        Ok("bare") => bare::play_plain(&Stage::from_env()).print(),
+        Ok("bare-ours") => bare::play_ours(&Stage::from_env()).print(),
         Ok("bridge") => bridged::play(&Stage::from_env()).print(),
         Ok(other) => panic!("{ROLE}={other} is no part of this bench"),
         Err(_) => compare(),
@@ -48,16 +61,18 @@ fn compare() {
     println!("{records} envelopes of {} bytes a run, median of {runs} runs, broker: {broker}\n", stage.envelope_bytes);
     println!("{}", Figures::heading());
     for window in windows.split(',').map(|w| w.trim().parse::<usize>().expect("a window is a number")) {
-        let mut bare = Vec::new();
-        let mut bridge = Vec::new();
+        let mut figures = ROWS.map(|_| Vec::new());
         for run in 0..runs {
-            bare.push(play("bare", &stage, records, window, run));
-            bridge.push(play("bridge", &stage, records, window, run));
+            for ((role, _), figures) in ROWS.iter().zip(&mut figures) {
+                figures.push(play(role, &stage, records, window, run));
+            }
         }
-        let (bare, bridge) = (Figures::median(bare), Figures::median(bridge));
-        println!("{}", bare.row("bare loop", window));
-        println!("{}", bridge.row("handback", window));
-        println!("{:<12} {window:>6}  CPU a record x{:.2}\n", "ratio", bridge.cpu_us / bare.cpu_us);
+        let figures = figures.map(Figures::median);
+        let bare = figures[0].cpu_us;
+        for ((_, name), figures) in ROWS.iter().zip(&figures) {
+            println!("{}  x{:.2}", figures.row(name, window), figures.cpu_us / bare);
+        }
+        println!();
     }
     let _ = theatre.kill();
     let _ = theatre.wait();

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
+use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,26 +12,11 @@ use tokio::sync::Notify;
 
 use super::gate::{Gate, Pass};
 use super::options::Options;
-use super::seams::{CallError, DomainRef, Engine, Log, ProduceFault};
-use super::settle::{Conclusion, Gone, Work};
+use super::seams::{CallError, DomainRef, Engine, Log};
+use super::settle::{Gone, Work};
 use super::unready::{Held, Unready};
 use crate::admin::{Health, Metrics};
-use crate::wire::{
-    ActivityRef, DeadLetter, Origin, OutRecord, Outcome, OutcomeKind, Reply, Target, TokenPrint, TokenPrinter,
-};
-
-/// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
-const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// Failed writes of one record that pass quietly: a leader election is one or two, a topic without enough in-sync
-/// replicas is more.
-const MAX_QUIET_FAULTS: usize = 3;
-
-/// How long an outcome waits for its domain's name. A healthy frontend tells it in 1 ms, and once per domain.
-const NAME_TIMEOUT: Duration = Duration::from_millis(200);
-
-/// How long no names are asked for after that failed.
-const NO_NAMES_FOR: Duration = Duration::from_secs(60);
+use crate::wire::{Origin, Reply, Target, TokenPrinter};
 
 /// Activities remembered as told that their workflow wants them to stop. Forgetting one costs a repeated outcome.
 const MAX_TOLD: usize = 4096;
@@ -68,10 +54,10 @@ pub(crate) struct Core<E, L> {
     pub(crate) unready: Unready,
     limiter: Option<Arc<RateLimiter>>,
     wall_clock: fn() -> i64,
-    printer: TokenPrinter,
+    pub(super) printer: TokenPrinter,
     random: RefCell<fastrand::Rng>,
     began: Instant,
-    no_names_before: Cell<tokio::time::Instant>,
+    pub(super) no_names_before: Cell<Option<tokio::time::Instant>>,
     told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
     fatal: RefCell<Option<String>>,
     fatal_said: Notify,
@@ -90,7 +76,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             printer: TokenPrinter::new(options.token_print_key.as_bytes()),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             began: tokio::time::Instant::now().into_std(),
-            no_names_before: Cell::new(tokio::time::Instant::now()),
+            no_names_before: Cell::new(None),
             told: RefCell::default(),
             fatal: RefCell::new(None),
             fatal_said: Notify::new(),
@@ -118,7 +104,12 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// Who makes a call (wire contract section 5).
     pub(crate) fn identity(&self, origin: &Origin, reply: &Reply) -> String {
-        format!("handback/1/{}/{}/{}", self.options.cluster_id, origin, reply.fingerprint)
+        let (cluster, topic) = (&self.options.cluster_id, &origin.topic);
+        let mut identity = String::with_capacity(cluster.len() + topic.len() + 80);
+        // Writing to a String cannot fail.
+        let _ = write!(identity, "handback/1/{cluster}/{topic}/{}/{}/", origin.partition, origin.offset);
+        identity.push_str(reply.fingerprint.hex(&mut [0; 32]));
+        identity
     }
 
     /// Uniform in 0 to 1.
@@ -142,9 +133,6 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// The name (or id) of the reply's domain if an allow-list is set and it is not on it.
     pub(crate) async fn unlisted_domain(&self, work: &Work, reply: &Reply) -> Result<Option<String>, Gone> {
-        if self.options.domains.is_empty() {
-            return Ok(None);
-        }
         let listed = |name: &str| self.options.domains.iter().any(|listed| listed == name);
         let id = match &reply.target {
             Target::ById(id) => return Ok((!listed(&id.domain)).then(|| id.domain.clone())),
@@ -242,133 +230,6 @@ impl<E: Engine, L: Log> Core<E, L> {
             tracing::warn!(%record, status, message, ?verdict, attempts, ?delay, "the engine did not take this reply yet; it waits");
         } else {
             tracing::debug!(%record, status, message, ?verdict, attempts, ?delay, "trying again");
-        }
-    }
-
-    /// Whether what became of this record also goes to the dead-letter topic.
-    pub(crate) fn dead_letters(&self, work: &Work, conclusion: &Conclusion) -> bool {
-        let wanted = &self.options.dead_letters;
-        let heartbeat = work.is_heartbeat();
-        match conclusion.outcome {
-            OutcomeKind::Applied | OutcomeKind::Duplicate => false,
-            OutcomeKind::Conflict | OutcomeKind::Unknown | OutcomeKind::Rejected | OutcomeKind::Exhausted => true,
-            // A heartbeat that comes too late asks for nothing that a replay could still do.
-            OutcomeKind::Superseded => wanted.superseded && !heartbeat,
-            OutcomeKind::TimedOut => wanted.timed_out && !heartbeat,
-            OutcomeKind::WorkflowClosed => wanted.workflow_closed && !heartbeat,
-            OutcomeKind::NotFound => wanted.not_found && !heartbeat,
-        }
-    }
-
-    /// The dead letter of a record.
-    pub(crate) fn dead_letter(&self, work: &Work, conclusion: &Conclusion) -> OutRecord {
-        let letter = DeadLetter {
-            record: &work.received.record,
-            outcome: conclusion.outcome,
-            reason: conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str()),
-            detail: conclusion.detail.as_deref().unwrap_or_default(),
-            attempts: conclusion.attempts,
-            engine_status: conclusion.engine_status,
-            token: self.token_print(work),
-        };
-        letter.to_record(Arc::clone(&self.options.dead_letter_topic))
-    }
-
-    /// The keyed fingerprint of the record's token, for dead letters and logs.
-    fn token_print(&self, work: &Work) -> Option<TokenPrint> {
-        match &work.reply {
-            Ok(reply) => match &reply.target {
-                Target::Token(token) => Some(self.printer.print(token.bytes())),
-                Target::ById(_) => None,
-            },
-            Err(refusal) => refusal.token_print(&self.printer),
-        }
-    }
-
-    /// The outcome record of a record.
-    pub(crate) async fn outcome(&self, work: &Work, conclusion: Conclusion) -> OutRecord {
-        let origin = &work.received.record.origin;
-        let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, self.now_ms());
-        outcome.reason = conclusion.reason.map(Into::into);
-        outcome.detail = conclusion.detail;
-        outcome.evidence = conclusion.evidence;
-        outcome.cancel_requested = conclusion.cancel_requested;
-        outcome.attempts = conclusion.attempts;
-        outcome.activity = conclusion.activity;
-        match &work.reply {
-            Ok(reply) => {
-                outcome.action = Some(reply.answer.action());
-                outcome.idempotency_key = reply.idempotency_key.clone();
-                outcome.fingerprint = Some(reply.fingerprint);
-                outcome.metadata = reply.metadata.clone();
-                outcome.traceparent = reply.traceparent.clone();
-                outcome.target_key = reply.target.key();
-            }
-            // Whatever a refused reply said about itself, so that its service can recognise it.
-            Err(refusal) => {
-                outcome.action = refusal.action;
-                outcome.idempotency_key = refusal.idempotency_key.clone();
-                outcome.metadata = refusal.metadata.clone();
-                outcome.traceparent = refusal.traceparent.clone();
-                outcome.target_key = refusal.activity.as_ref().and_then(ActivityRef::target_key);
-            }
-        }
-        // Only for what the engine accepted: anything else may name domains that do not exist.
-        if conclusion.outcome == OutcomeKind::Applied
-            && let Some(activity) = &mut outcome.activity
-            && let (None, Some(id)) = (&activity.domain, &activity.domain_id)
-        {
-            activity.domain = self.name_for_show(id).await;
-        }
-        outcome.into_record(Arc::clone(&self.options.outcome_topic), origin.partition)
-    }
-
-    /// A domain's name, if it can be had at once. An answer that the engine took must not wait unrecorded for a name
-    /// that is only shown; after a failure nobody asks for a while.
-    async fn name_for_show(&self, id: &str) -> Option<String> {
-        let now = tokio::time::Instant::now();
-        if self.no_names_before.get() > now {
-            return None;
-        }
-        match tokio::time::timeout(NAME_TIMEOUT, self.engine.domain_name(id)).await {
-            Ok(Ok(name)) => name.map(|name| name.to_string()),
-            Ok(Err(_)) | Err(_) => {
-                self.no_names_before.set(now + NO_NAMES_FOR);
-                None
-            }
-        }
-    }
-
-    /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
-    pub(crate) async fn write(&self, work: &Work, record: &OutRecord) -> Result<(), Gone> {
-        let mut pause = WRITE_PAUSES.0;
-        let mut faults = 0;
-        let mut _unready;
-        loop {
-            let Err(fault) = self.log.produce(record).await else { return Ok(()) };
-            self.metrics.produce_retry();
-            let origin = &work.received.record.origin;
-            let reason = |text: &str| format!("what became of {origin} cannot be written to {}: {text}", record.topic);
-            // An answer of the engine that is not recorded is lost with the partition, so a write that may succeed is
-            // tried until the very end.
-            let mut until = &work.life.gone;
-            faults += 1;
-            match fault {
-                ProduceFault::Transient(text) => {
-                    tracing::warn!("{}; trying again", reason(&text));
-                    if faults >= MAX_QUIET_FAULTS {
-                        _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
-                    }
-                }
-                ProduceFault::Permanent(text) => {
-                    _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
-                    pause = WRITE_PAUSES.1;
-                    until = &work.life.leaving;
-                }
-                ProduceFault::Fatal(text) => self.die(reason(&text)),
-            }
-            until.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
-            pause = (pause * 2).min(WRITE_PAUSES.1);
         }
     }
 

@@ -2,11 +2,32 @@
 //! each other.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A lane's key is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+}
 
 /// Lanes by key. A lane exists exactly while work of it is running.
 #[derive(Debug)]
 pub struct Lanes<T> {
-    waiting: HashMap<u64, VecDeque<T>>,
+    waiting: HashMap<u64, VecDeque<T>, BuildHasherDefault<AsItIs>>,
     max_depth: usize,
 }
 
@@ -14,7 +35,7 @@ impl<T> Lanes<T> {
     /// Lanes in which at most `max_depth` wait behind the one that is running.
     #[must_use]
     pub fn new(max_depth: usize) -> Self {
-        Self { waiting: HashMap::new(), max_depth }
+        Self { waiting: HashMap::default(), max_depth }
     }
 
     /// Whether as many wait in `lane` as may.

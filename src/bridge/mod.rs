@@ -12,6 +12,8 @@ mod core;
 mod gate;
 mod options;
 mod partitions;
+mod places;
+mod records;
 mod unready;
 mod watch;
 mod windows;

@@ -1,6 +1,8 @@
 //! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::core::Core;
 use super::gate::Pass;
@@ -9,28 +11,25 @@ use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Epoch, Log, PartitionId, Received, Verdict};
 use super::unready::Held;
 use super::windows::{Room, Slot};
-use crate::wire::{Action, ActivityRef, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
+use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
 
 /// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
 pub(crate) struct Work {
     pub(crate) received: Received,
     pub(crate) reply: Result<Reply, Box<Refusal>>,
+    /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
+    pub(crate) lane: Option<u64>,
     /// When the worker took it up, in milliseconds since the epoch.
     pub(crate) received_at_ms: i64,
     /// Ends when the record's partition is taken away.
     pub(crate) life: Rc<Life>,
     /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
-    pub(crate) overtaken: bool,
+    pub(crate) overtaken: Cell<bool>,
     /// Held for the bytes it accounts for.
     pub(crate) _room: Room,
 }
 
 impl Work {
-    /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
-    pub(crate) fn lane(&self) -> Option<u64> {
-        self.reply.as_ref().ok().map(|reply| reply.target.lane())
-    }
-
     /// Whether it belongs to one of these assignments.
     pub(crate) fn is_of(&self, assignments: &[(PartitionId, Epoch)]) -> bool {
         assignments.contains(&(self.received.partition, self.received.epoch))
@@ -62,11 +61,10 @@ pub(crate) struct Conclusion {
     pub(crate) cancel_requested: bool,
     pub(crate) attempts: u32,
     pub(crate) engine_status: Option<&'static str>,
-    pub(crate) activity: Option<ActivityRef>,
 }
 
 impl Conclusion {
-    pub(crate) fn rejected(code: RefusalCode, detail: String, activity: Option<ActivityRef>) -> Self {
+    pub(crate) fn rejected(code: RefusalCode, detail: String) -> Self {
         Self {
             outcome: OutcomeKind::Rejected,
             reason: Some(code.as_str()),
@@ -75,13 +73,11 @@ impl Conclusion {
             cancel_requested: false,
             attempts: 0,
             engine_status: None,
-            activity,
         }
     }
 }
 
 /// What asking the engine led to.
-#[expect(clippy::large_enum_variant, reason = "made and taken apart once per record; a box would cost more")]
 enum Asked {
     Concluded(Conclusion),
     /// A heartbeat without news: nothing to record.
@@ -95,7 +91,7 @@ enum Asked {
 pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mut slot: Slot) -> Fate {
     let asked = match &work.reply {
         Err(refusal) => Asked::Concluded(refused(refusal)),
-        Ok(_) if work.overtaken => Asked::Silent,
+        Ok(_) if work.overtaken.get() => Asked::Silent,
         Ok(reply) => match forbidden(core, work, reply).await {
             Ok(Some(conclusion)) => Asked::Concluded(conclusion),
             Ok(None) => ask(core, work, reply, &mut slot).await,
@@ -111,22 +107,19 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
     slot.start_recording().await;
     let fate = record(core, work, conclusion).await;
     if news && fate == Fate::Abandoned {
-        work.lane().inspect(|lane| core.is_news_again(*lane));
+        work.lane.inspect(|lane| core.is_news_again(*lane));
     }
     fate
 }
 
 /// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
 pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: Conclusion) -> Fate {
-    if core.dead_letters(work, &conclusion) {
-        let letter = core.dead_letter(work, &conclusion);
-        if core.write(work, &letter).await.is_err() {
-            return Fate::Abandoned;
-        }
-        core.metrics.dead_letter();
+    if core.dead_letters(work, &conclusion) && Box::pin(write_letter(core, work, &conclusion)).await.is_err() {
+        return Fate::Abandoned;
     }
     let kind = conclusion.outcome;
-    let outcome = core.outcome(work, conclusion).await;
+    let domain = core.name_for_show(work, kind).await;
+    let outcome = core.outcome(work, conclusion, domain);
     if core.write(work, &outcome).await.is_err() {
         return Fate::Abandoned;
     }
@@ -134,11 +127,18 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
     Fate::Settled
 }
 
+async fn write_letter<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: &Conclusion) -> Result<(), Gone> {
+    let letter = core.dead_letter(work, conclusion);
+    core.write(work, &letter).await?;
+    core.metrics.dead_letter();
+    Ok(())
+}
+
 /// The partition was taken away while the record waited.
 pub(crate) struct Gone;
 
 fn refused(refusal: &Refusal) -> Conclusion {
-    Conclusion::rejected(refusal.code, refusal.detail.clone(), refusal.activity.clone())
+    Conclusion::rejected(refusal.code, refusal.detail.clone())
 }
 
 /// What this installation does not let through, although the reply itself is well-formed.
@@ -147,22 +147,23 @@ async fn forbidden<E: Engine, L: Log>(
     work: &Work,
     reply: &Reply,
 ) -> Result<Option<Conclusion>, Gone> {
-    let activity = || Some(reply.target.activity());
     if let Target::ById(id) = &reply.target
         && id.attempt.is_some()
     {
         let detail = "`activity.attempt`: answering by id with an attempt is not supported yet; send the task token, or leave the attempt out";
-        return Ok(Some(Conclusion::rejected(RefusalCode::AttemptByIdUnsupported, detail.to_owned(), activity())));
+        return Ok(Some(Conclusion::rejected(RefusalCode::AttemptByIdUnsupported, detail.to_owned())));
     }
-    let Some(domain) = core.unlisted_domain(work, reply).await? else { return Ok(None) };
+    if core.options.domains.is_empty() {
+        return Ok(None);
+    }
+    let Some(domain) = Box::pin(core.unlisted_domain(work, reply)).await? else { return Ok(None) };
     let detail = format!("domain {domain} is not in cadence.domains");
-    Ok(Some(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail, activity())))
+    Ok(Some(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail)))
 }
 
 /// Calls the engine until it decides about this record, waiting as long as the engine is unwell.
 async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Asked {
-    let schedule = Schedule::new(core.options.retry, core.began());
-    let mut tries = Tries { schedule, unready: None, ambiguous: false, suspected: false };
+    let mut tries = Tries::default();
     let identity = core.identity(&work.received.record.origin, reply);
     let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
     let leaving = &work.life.leaving;
@@ -170,7 +171,7 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         // At once on a good day: waiting for a cancellation costs a record more than the gate itself.
         let pass = match core.try_permit() {
             Some(pass) => pass,
-            None => match leaving.run_until_cancelled(core.permit()).await {
+            None => match Box::pin(leaving.run_until_cancelled(core.permit())).await {
                 Some(pass) => pass,
                 None => return Asked::Abandoned,
             },
@@ -181,29 +182,32 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         let error = match core.engine.call(call).await {
             Ok(accepted) => {
                 pass.answered(reply.target.workflow_hash());
-                return applied(core, reply, accepted.cancel_requested, tries.schedule.attempts() + 1);
+                return applied(core, reply, accepted.cancel_requested, tries.attempts() + 1);
             }
             Err(error) => error,
         };
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
-            Decision::Final => return final_answer(reply, error, &tries),
+            Decision::Final => return final_answer(error, &tries),
             Decision::Wait(delay) => delay,
         };
-        core.note_wait(work, &error, delay, tries.schedule.attempts());
+        core.note_wait(work, &error, delay, tries.attempts());
         slot.park();
         let waited = leaving.run_until_cancelled(async {
             tokio::time::sleep(delay).await;
             slot.unpark().await;
         });
-        if waited.await.is_none() {
+        // What only a bad day needs is boxed: a story is as large as its largest wait, and moved whole when it begins.
+        if Box::pin(waited).await.is_none() {
             return Asked::Abandoned;
         }
     }
 }
 
 /// What is known from the earlier calls for a record.
+#[derive(Default)]
 struct Tries<'a> {
-    schedule: Schedule,
+    /// None before the first failure: most records never have one.
+    schedule: Option<Box<Schedule>>,
     /// Why the process is unready while the record waits.
     unready: Option<Held<'a>>,
     /// A call got no clear answer and may have been applied.
@@ -212,9 +216,25 @@ struct Tries<'a> {
     suspected: bool,
 }
 
+impl Tries<'_> {
+    /// Failed calls so far.
+    fn attempts(&self) -> u32 {
+        self.schedule.as_ref().map_or(0, |schedule| schedule.attempts())
+    }
+
+    /// How long to wait after a call that failed for a transient reason.
+    fn failed<E: Engine, L: Log>(&mut self, core: &Core<E, L>, busy: bool) -> Duration {
+        let schedule = self.schedule.get_or_insert_with(|| Box::new(Schedule::new(core.options.retry, core.began())));
+        match schedule.failed(busy, core.random()) {
+            // Nothing is exhausted: without a place to go a spent record waits here, in the breaker's care.
+            Next::Retry(delay) | Next::Spent(delay) => delay,
+        }
+    }
+}
+
 enum Decision {
     Final,
-    Wait(std::time::Duration),
+    Wait(Duration),
 }
 
 /// What an engine's refusal means for this record and for the gate.
@@ -243,10 +263,7 @@ fn decide<'a, E: Engine, L: Log>(
                 pass.failed(workflow, domain(target))
             }
             tries.ambiguous |= !busy;
-            match tries.schedule.failed(busy, core.random()) {
-                // Nothing is exhausted: without a place to go a spent record waits here, in the breaker's care.
-                Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
-            }
+            Decision::Wait(tries.failed(core, busy))
         }
         // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
         Verdict::DomainNotActive => {
@@ -268,9 +285,7 @@ fn decide<'a, E: Engine, L: Log>(
         Verdict::Wiring => {
             drop(pass);
             core.gate.suspect(format!("{} {}", error.status, error.message));
-            match tries.schedule.failed(false, core.random()) {
-                Next::Retry(delay) | Next::Spent(delay) => Decision::Wait(delay),
-            }
+            Decision::Wait(tries.failed(core, false))
         }
     }
 }
@@ -287,11 +302,10 @@ fn applied<E: Engine, L: Log>(core: &Core<E, L>, reply: &Reply, cancel_requested
         cancel_requested,
         attempts,
         engine_status: None,
-        activity: Some(reply.target.activity()),
     })
 }
 
-fn final_answer(reply: &Reply, error: CallError, tries: &Tries<'_>) -> Asked {
+fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
     let (outcome, reason) = match error.verdict {
         Verdict::Refused(code) => (OutcomeKind::Rejected, code.as_str()),
         _ => (OutcomeKind::NotFound, OutcomeKind::NotFound.as_str()),
@@ -306,9 +320,8 @@ fn final_answer(reply: &Reply, error: CallError, tries: &Tries<'_>) -> Asked {
         detail: Some(detail),
         evidence: None,
         cancel_requested: false,
-        attempts: tries.schedule.attempts() + 1,
+        attempts: tries.attempts() + 1,
         engine_status: Some(error.status),
-        activity: Some(reply.target.activity()),
     })
 }
 
@@ -327,6 +340,5 @@ pub(crate) fn domain(target: &Target) -> DomainRef {
 /// A record whose handling panicked: dead letter `internal_error`, so that one record cannot hurt the others.
 pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Rc<Work>) -> Fate {
     tracing::error!(record = %work.received.record.origin, "handling this record panicked: it becomes a dead letter");
-    let activity = work.reply.as_ref().ok().map(|reply| reply.target.activity());
-    record(core, work, Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned(), activity)).await
+    record(core, work, Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned())).await
 }

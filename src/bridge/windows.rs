@@ -3,16 +3,17 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+
+use super::places::{Place, Places};
 
 /// The windows of one worker.
 #[derive(Debug)]
 pub(crate) struct Windows {
-    calls: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-    recording: Arc<Semaphore>,
+    calls: Rc<Places>,
+    waiting: Rc<Places>,
+    recording: Rc<Places>,
     records: Cell<usize>,
     bytes: Cell<usize>,
     max_bytes: usize,
@@ -23,9 +24,9 @@ impl Windows {
     /// `max_calls` records in calls, as many in back-off, `max_recording` whose outcome is being written.
     pub(crate) fn new(max_calls: usize, max_recording: usize, max_bytes: usize) -> Rc<Self> {
         Rc::new(Self {
-            calls: Arc::new(Semaphore::new(max_calls)),
-            waiting: Arc::new(Semaphore::new(max_calls)),
-            recording: Arc::new(Semaphore::new(max_recording)),
+            calls: Places::new(max_calls),
+            waiting: Places::new(max_calls),
+            recording: Places::new(max_recording),
             records: Cell::new(0),
             bytes: Cell::new(0),
             max_bytes,
@@ -45,7 +46,7 @@ impl Windows {
 
     /// A place in the window of calls, if there is one.
     pub(crate) fn try_slot(self: &Rc<Self>) -> Option<Slot> {
-        let call = Arc::clone(&self.calls).try_acquire_owned().ok()?;
+        let call = self.calls.try_take()?;
         Some(Slot { windows: Rc::clone(self), call: Some(call), waiting: None, recording: None })
     }
 
@@ -80,15 +81,15 @@ impl Drop for Room {
 #[derive(Debug)]
 pub(crate) struct Slot {
     windows: Rc<Windows>,
-    call: Option<OwnedSemaphorePermit>,
-    waiting: Option<OwnedSemaphorePermit>,
-    recording: Option<OwnedSemaphorePermit>,
+    call: Option<Place>,
+    waiting: Option<Place>,
+    recording: Option<Place>,
 }
 
 impl Slot {
     /// Goes into back-off: leaves the window of calls to others as long as the back-off window has room.
     pub(crate) fn park(&mut self) {
-        if let Ok(waiting) = Arc::clone(&self.windows.waiting).try_acquire_owned() {
+        if let Some(waiting) = self.windows.waiting.try_take() {
             self.waiting = Some(waiting);
             self.call = None;
             self.windows.freed.notify_one();
@@ -98,14 +99,14 @@ impl Slot {
     /// Comes back for the next call, as soon as there is room.
     pub(crate) async fn unpark(&mut self) {
         if self.call.is_none() {
-            self.call = Arc::clone(&self.windows.calls).acquire_owned().await.ok();
+            self.call = Some(self.windows.calls.take().await);
         }
         self.waiting = None;
     }
 
     /// Leaves the window of calls for the window of outcomes being written.
     pub(crate) async fn start_recording(&mut self) {
-        self.recording = Arc::clone(&self.windows.recording).acquire_owned().await.ok();
+        self.recording = Some(self.windows.recording.take().await);
         self.call = None;
         self.waiting = None;
         self.windows.freed.notify_one();

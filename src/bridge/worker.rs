@@ -1,5 +1,6 @@
 //! One worker: takes records from the consumer, starts their stories, and moves offsets when they end.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -57,11 +58,13 @@ struct Worker<E, L> {
     core: Rc<Core<E, L>>,
     windows: Rc<Windows>,
     partitions: Partitions,
-    lanes: Lanes<Work>,
+    lanes: Lanes<Rc<Work>>,
     /// Records whose turn in their lane has come and that wait for a place.
-    ready: VecDeque<Work>,
+    ready: VecDeque<Rc<Work>>,
     /// Records delivered and not looked at yet.
     backlog: VecDeque<Received>,
+    /// When the last of them came, in milliseconds since the epoch.
+    delivered_at_ms: i64,
     running: FuturesUnordered<LocalBoxFuture<'static, (Rc<Work>, Fate)>>,
     leaving: Option<Leaving>,
     /// Whether the consumer was told to pause because of the gate.
@@ -107,6 +110,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             lanes: Lanes::new(options.max_lane_depth),
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
+            delivered_at_ms: 0,
             running: FuturesUnordered::new(),
             leaving: None,
             paused: false,
@@ -160,7 +164,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 _ = tick.tick() => self.tick(),
                 () = windows.freed() => {}
                 batch = intake.records.recv(), if hungry => match batch {
-                    Some(batch) => self.backlog.extend(batch),
+                    Some(batch) => {
+                        self.delivered_at_ms = core.now_ms();
+                        self.backlog.extend(batch);
+                    }
                     None => return Ending::Fatal("the consumer thread ended unexpectedly".to_owned()),
                 },
             }
@@ -216,9 +223,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         if !partition.offsets.deliver(origin.offset, origin.timestamp_ms) {
             return TakenUp::Yes;
         }
-        let received_at_ms = self.core.now_ms();
+        let received_at_ms = self.delivered_at_ms;
         let life = Rc::clone(&partition.life);
-        let work = Work { received, reply, received_at_ms, life, overtaken: false, _room: room };
+        let overtaken = Cell::new(false);
+        let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, _room: room });
         self.ready.extend(match lane {
             Some(lane) => self.lanes.enter(lane, work),
             None => Some(work),
@@ -258,15 +266,15 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
     }
 
-    fn start(&mut self, mut work: Work, slot: Slot) {
+    fn start(&mut self, work: Rc<Work>, slot: Slot) {
         let Received { partition, epoch, .. } = work.received;
         if let Some(partition) = self.partitions.current(partition, epoch) {
             partition.started += 1;
         }
-        if let Some(lane) = work.lane().filter(|_| work.is_heartbeat()) {
-            work.overtaken = self.lanes.waiting(lane).any(Work::is_heartbeat);
+        if let Some(lane) = work.lane.filter(|_| work.is_heartbeat()) {
+            work.overtaken.set(self.lanes.waiting(lane).any(|later| later.is_heartbeat()));
         }
-        self.running.push(story(Rc::clone(&self.core), Rc::new(work), slot).boxed_local());
+        self.running.push(story(Rc::clone(&self.core), work, slot).boxed_local());
     }
 
     /// A story has ended: the offset moves, and the next of its lane may start.
@@ -294,7 +302,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     }
 
     fn leave_lane(&mut self, work: &Work) {
-        if let Some(lane) = work.lane() {
+        if let Some(lane) = work.lane {
             self.ready.extend(self.lanes.leave(lane));
         }
     }
@@ -368,7 +376,7 @@ async fn story<E: Engine, L: Log>(core: Rc<Core<E, L>>, work: Rc<Work>, slot: Sl
     let settled = AssertUnwindSafe(settle(&core, &work, slot)).catch_unwind().await;
     let fate = match settled {
         Ok(fate) => fate,
-        Err(_) => match AssertUnwindSafe(settle_panicked(&core, &work)).catch_unwind().await {
+        Err(_) => match Box::pin(AssertUnwindSafe(settle_panicked(&core, &work)).catch_unwind()).await {
             Ok(fate) => fate,
             Err(_) => {
                 core.die(format!("recording that {} could not be handled failed too", work.received.record.origin));

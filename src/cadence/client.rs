@@ -96,17 +96,20 @@ impl Client {
         WorkerApiClient::new(self.channel())
     }
 
-    /// Awaits one call and counts it.
-    async fn counted<T>(
+    /// Awaits one call and counts it. Boxed: tonic's futures are kilobytes, and every one around them is moved whole.
+    fn counted<T>(
         &self,
         method: EngineMethod,
         call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, CallError> {
-        let began = Instant::now();
-        let answer = call.await;
-        let code = answer.as_ref().map_or_else(|status| status.code(), |_| Code::Ok);
-        self.metrics.engine_call(method, code_name(code), began.elapsed());
-        answer.map(Response::into_inner).map_err(|status| call_error(&status))
+    ) -> impl Future<Output = Result<T, CallError>> {
+        let call = Box::pin(call);
+        async move {
+            let began = Instant::now();
+            let answer = call.await;
+            let code = answer.as_ref().map_or_else(|status| status.code(), |_| Code::Ok);
+            self.metrics.engine_call(method, code_name(code), began.elapsed());
+            answer.map(Response::into_inner).map_err(|status| call_error(&status))
+        }
     }
 
     async fn by_token(&self, token: Bytes, answer: &Answer, identity: &str) -> Result<Accepted, CallError> {

@@ -2,6 +2,7 @@
 
 mod client;
 mod requests;
+mod socket;
 mod status;
 mod transport;
 

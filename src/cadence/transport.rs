@@ -6,6 +6,7 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
+use super::socket::connector;
 use crate::config::Cadence;
 
 /// Why no client could be made. Nothing was connected yet: this is about the settings.
@@ -38,7 +39,6 @@ pub(crate) fn channels(settings: &Cadence) -> Result<Vec<Channel>, ConnectError>
     let mut endpoint = Endpoint::from_shared(settings.endpoint.clone())
         .map_err(refused)?
         .connect_timeout(settings.call_timeout)
-        .tcp_nodelay(true)
         // 1 MiB a stream, 16 MiB a connection: a payload never waits for a window update at loopback latencies.
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(16 << 20);
@@ -46,7 +46,7 @@ pub(crate) fn channels(settings: &Cadence) -> Result<Vec<Channel>, ConnectError>
         endpoint = endpoint.tls_config(tls(settings)?).map_err(refused)?;
     }
     // No HTTP/2 keepalive pings: the frontend answers pings closer than five minutes with GOAWAY.
-    Ok((0..settings.connections.max(1)).map(|_| endpoint.connect_lazy()).collect())
+    Ok((0..settings.connections.max(1)).map(|_| endpoint.connect_with_connector_lazy(connector())).collect())
 }
 
 fn tls(settings: &Cadence) -> Result<ClientTlsConfig, ConnectError> {

@@ -6,6 +6,7 @@ pub mod send;
 pub mod topics;
 
 mod consumer;
+mod deliveries;
 mod errors;
 mod inbox;
 mod partitions;

@@ -1,7 +1,10 @@
 //! The producer of outcomes, dead letters and requests: one for the process, shared by all workers.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -10,10 +13,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
-    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
+use super::deliveries::Deliveries;
 use super::errors::{self, Conditions, Error, Observer};
 use super::produce_fault::fault;
 use super::statistics::Statistics;
@@ -22,6 +26,9 @@ use crate::wire::OutRecord;
 
 /// How often a full queue is tried again when no delivery says that there is room.
 const ROOM_CHECK: Duration = Duration::from_millis(10);
+
+/// How long the polling thread waits for the next event, and so how long the end of a producer may take.
+const POLL: Duration = Duration::from_millis(250);
 
 /// What a producer needs.
 pub struct ProducerSpec {
@@ -37,7 +44,7 @@ pub struct ProducerSpec {
 /// clone is dropped are lost: [`Producer::flush`] first.
 #[derive(Clone)]
 pub struct Producer {
-    inner: Arc<ThreadedProducer<Context>>,
+    inner: Arc<Polled>,
 }
 
 impl Producer {
@@ -49,10 +56,11 @@ impl Producer {
         let context = Context {
             conditions: Conditions::new(&spec.name, Arc::new([]), spec.observer),
             name: spec.name,
+            deliveries: Deliveries::default(),
             room: Notify::new(),
         };
-        let inner = own_properties(spec.config).create_with_context(context).map_err(Error::Client)?;
-        Ok(Self { inner: Arc::new(inner) })
+        let client = own_properties(spec.config).create_with_context(context).map_err(Error::Client)?;
+        Ok(Self { inner: Arc::new(Polled::new(Arc::new(client))?) })
     }
 
     /// Writes a record. Resolves once all in-sync replicas have it. While the client's queue is full it waits for room.
@@ -61,26 +69,29 @@ impl Producer {
     /// # Errors
     /// As [`ProduceFault`] says. After a transient fault the record may be in the log nevertheless.
     pub async fn send(&self, record: &OutRecord) -> Result<(), ProduceFault> {
-        let (answer, delivered) = oneshot::channel();
-        let mut answer = Box::new(answer);
-        loop {
+        let context = self.inner.context();
+        let mut delivery = context.deliveries.open();
+        if let Err(error) = self.enqueue(record, delivery.place()) {
+            Box::pin(self.enqueue_when_room(record, delivery.place(), error)).await?;
+        }
+        delivery.sent();
+        delivery.await.map_err(|error| self.fault(&error, record))
+    }
+
+    /// Tries again and again while the client's queue is full.
+    async fn enqueue_when_room(&self, record: &OutRecord, place: usize, first: KafkaError) -> Result<(), ProduceFault> {
+        let mut error = first;
+        while matches!(error, KafkaError::MessageProduction(Code::QueueFull)) {
             // Made before the try, so that room which comes in between is not missed.
             let room = self.inner.context().room.notified();
-            match self.enqueue(record, answer) {
-                Ok(()) => break,
-                Err((KafkaError::MessageProduction(Code::QueueFull), unused)) => {
-                    answer = unused;
-                    // A delivery is told just before its room is free, so the last one may be told too early.
-                    let _ = tokio::time::timeout(ROOM_CHECK, room).await;
-                }
-                Err((error, _)) => return Err(self.fault(&error, record)),
+            match self.enqueue(record, place) {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
             }
+            // A delivery is told just before its room is free, so the last one may be told too early.
+            let _ = tokio::time::timeout(ROOM_CHECK, room).await;
         }
-        match delivered.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.fault(&error, record)),
-            Err(_) => Err(ProduceFault::Transient("the producer was closed".to_owned())),
-        }
+        Err(self.fault(&error, record))
     }
 
     /// Waits until everything sent is delivered or has failed; true when it did so in time. Blocks.
@@ -95,8 +106,8 @@ impl Producer {
         cluster_id(self.inner.client(), within)
     }
 
-    fn enqueue(&self, record: &OutRecord, answer: Box<Answer>) -> Result<(), (KafkaError, Box<Answer>)> {
-        let mut out = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, answer);
+    fn enqueue(&self, record: &OutRecord, place: usize) -> Result<(), KafkaError> {
+        let mut out = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, place);
         out.partition = record.partition;
         out.key = record.key.as_deref();
         out.payload = record.value.as_deref();
@@ -107,7 +118,7 @@ impl Producer {
             }
             out.headers = Some(headers);
         }
-        self.inner.send(out).map_err(|(error, out)| (error, out.delivery_opaque))
+        self.inner.send(out).map_err(|(error, _)| error)
     }
 
     fn fault(&self, error: &KafkaError, record: &OutRecord) -> ProduceFault {
@@ -150,12 +161,50 @@ impl Log for KafkaLog {
     }
 }
 
-/// Who waits for a delivery.
-type Answer = oneshot::Sender<Result<(), KafkaError>>;
+/// A client with a thread that hears what it has to say. `ThreadedProducer` is the same with ten polls a second, each of
+/// which ends in a millisecond of spinning.
+struct Polled {
+    client: Arc<BaseProducer<Context>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Polled {
+    fn new(client: Arc<BaseProducer<Context>>) -> Result<Self, Error> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (polled, stopped) = (Arc::clone(&client), Arc::clone(&stop));
+        let poll = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                polled.poll(POLL);
+            }
+        };
+        let thread = thread::Builder::new().name("producer".to_owned()).spawn(poll).map_err(Error::Thread)?;
+        Ok(Self { client, stop, thread: Some(thread) })
+    }
+}
+
+impl Deref for Polled {
+    type Target = BaseProducer<Context>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A callback that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
 
 struct Context {
     name: String,
     conditions: Conditions,
+    deliveries: Deliveries,
     /// Told at each delivery: the queue has room.
     room: Notify,
 }
@@ -179,12 +228,11 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext<NoCustomPartitioner> for Context {
-    type DeliveryOpaque = Box<Answer>;
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, answer: Box<Answer>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
         let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
-        // Nobody waits for it when the future was dropped.
-        let _ = answer.send(result);
+        self.deliveries.tell(place, result);
         self.room.notify_waiters();
     }
 }

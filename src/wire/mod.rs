@@ -35,5 +35,6 @@ pub use print::{TokenPrint, TokenPrinter};
 pub use record::{Headers, Origin, OutRecord, Record};
 pub use refusal::{Refusal, RefusalCode};
 pub use request::{Input, Request, RequestActivity, RequestFault};
+pub(crate) use target::ActivityView;
 pub use target::{ActivityId, ActivityRef, Target, TargetKey};
 pub use token::{MAX_TOKEN_BYTES, RawToken, TaskToken, TokenClaims, TokenFault};

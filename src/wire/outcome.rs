@@ -9,6 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::target::ActivityView;
 use super::time::Millis;
 use super::{Action, ActivityRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, json, names};
 
@@ -174,13 +175,24 @@ impl Outcome {
 
     /// The record to write. `partition` is the number of the origin's partition.
     #[must_use]
-    pub fn into_record(self, topic: Arc<str>, partition: i32) -> OutRecord {
-        let value = Bytes::from(json::to_vec(&OutcomeDocument::of(&self), self.size_hint()));
+    pub fn into_record(mut self, topic: Arc<str>, partition: i32) -> OutRecord {
+        let activity = self.activity.take();
+        self.into_record_about(activity.as_ref().map(ActivityView::from), topic, partition)
+    }
+
+    /// [`Outcome::into_record`], about an activity whose names are somewhere else. The one in here counts for nothing.
+    pub(crate) fn into_record_about(
+        self,
+        activity: Option<ActivityView<'_>>,
+        topic: Arc<str>,
+        partition: i32,
+    ) -> OutRecord {
+        let value = Bytes::from(json::to_vec(&OutcomeDocument::of(&self, activity), self.size_hint(activity)));
         let mut headers = Headers::with_capacity(5);
         headers.push(names::OUTCOME, Bytes::from_static(self.kind.as_str().as_bytes()));
         headers.push(names::SOURCE_TOPIC, Bytes::copy_from_slice(self.source.topic.as_bytes()));
-        if let Some(activity_type) = self.activity.and_then(|activity| activity.activity_type) {
-            headers.push(names::ACTIVITY_TYPE, Bytes::from(activity_type));
+        if let Some(activity_type) = activity.and_then(|activity| activity.activity_type) {
+            headers.push(names::ACTIVITY_TYPE, Bytes::copy_from_slice(activity_type.as_bytes()));
         }
         if let Some(traceparent) = self.traceparent {
             headers.push(names::TRACEPARENT, Bytes::from(traceparent));
@@ -208,14 +220,9 @@ impl Outcome {
     }
 
     /// About how long the document will be; too little only costs a second allocation.
-    fn size_hint(&self) -> usize {
+    fn size_hint(&self, activity: Option<ActivityView<'_>>) -> usize {
         let text = |text: Option<&str>| text.map_or(0, str::len);
-        let activity = self.activity.as_ref().map_or(0, |a| {
-            text(a.domain.as_deref())
-                + text(a.workflow_id.as_deref())
-                + text(a.activity_id.as_deref())
-                + text(a.activity_type.as_deref())
-        });
+        let activity = activity.map_or(0, |activity| activity.size_hint());
         let metadata = self.metadata.as_ref().map_or(0, |raw| raw.get().len());
         let free = text(self.reason.as_deref()) + text(self.detail.as_deref()) + text(self.idempotency_key.as_deref());
         768 + self.source.topic.len() + activity + metadata + free
@@ -252,7 +259,7 @@ struct OutcomeDocument<'a> {
     reason: Option<&'a str>,
     detail: Option<&'a str>,
     evidence: Option<Evidence>,
-    activity: Option<&'a ActivityRef>,
+    activity: Option<ActivityView<'a>>,
     idempotency_key: Option<&'a str>,
     fingerprint: Option<Hex>,
     cancel_requested: bool,
@@ -272,7 +279,7 @@ struct SourceDocument<'a> {
 }
 
 impl<'a> OutcomeDocument<'a> {
-    fn of(outcome: &'a Outcome) -> Self {
+    fn of(outcome: &'a Outcome, activity: Option<ActivityView<'a>>) -> Self {
         let source = &outcome.source;
         Self {
             outcome: outcome.kind,
@@ -280,7 +287,7 @@ impl<'a> OutcomeDocument<'a> {
             reason: outcome.reason.as_deref(),
             detail: outcome.detail.as_deref(),
             evidence: outcome.evidence,
-            activity: outcome.activity.as_ref(),
+            activity,
             idempotency_key: outcome.idempotency_key.as_deref(),
             fingerprint: outcome.fingerprint.map(Hex),
             cancel_requested: outcome.cancel_requested,
@@ -302,7 +309,7 @@ struct Hex(Fingerprint);
 
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(self.0.hex(&mut [0; 32]))
     }
 }
 

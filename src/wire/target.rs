@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::token::{TaskToken, TokenClaims};
 
@@ -139,11 +139,16 @@ pub(crate) fn push_part(key: &mut String, part: &str) {
     if !key.is_empty() {
         key.push('/');
     }
-    key.extend(utf8_percent_encode(part, ENCODED));
+    // Most names need no encoding, and are appended whole.
+    if part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')) {
+        key.push_str(part);
+    } else {
+        key.extend(utf8_percent_encode(part, ENCODED));
+    }
 }
 
 /// An activity as outcomes and requests describe it. Every part is optional: a refused reply may name few of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ActivityRef {
     /// UUID of the domain.
@@ -162,6 +167,77 @@ pub struct ActivityRef {
     pub activity_id: Option<String>,
     /// Activity type; from a token it is a claim.
     pub activity_type: Option<String>,
+}
+
+/// An [`ActivityRef`] without copies, for writing. The order of fields is that of the document.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ActivityView<'a> {
+    domain_id: Option<&'a str>,
+    domain: Option<&'a str>,
+    workflow_id: Option<&'a str>,
+    run_id: Option<&'a str>,
+    schedule_id: Option<i64>,
+    attempt: Option<i64>,
+    activity_id: Option<&'a str>,
+    pub(crate) activity_type: Option<&'a str>,
+}
+
+impl<'a> ActivityView<'a> {
+    /// The activity that a reply is about. `domain` is the name of its domain, which is not in a token.
+    pub(crate) fn of(target: &'a Target, domain: Option<&'a str>) -> Self {
+        match target {
+            Target::Token(token) => {
+                let claims = token.claims();
+                Self {
+                    domain_id: Some(&claims.domain_id),
+                    domain,
+                    workflow_id: Some(&claims.workflow_id),
+                    run_id: Some(&claims.run_id),
+                    schedule_id: Some(claims.schedule_id),
+                    attempt: Some(claims.attempt),
+                    activity_id: Some(&claims.activity_id),
+                    activity_type: Some(claims.activity_type.as_str()).filter(|name| !name.is_empty()),
+                }
+            }
+            Target::ById(id) => Self {
+                domain_id: None,
+                domain: Some(&id.domain),
+                workflow_id: Some(&id.workflow_id),
+                run_id: Some(&id.run_id),
+                schedule_id: None,
+                attempt: id.attempt,
+                activity_id: Some(&id.activity_id),
+                activity_type: None,
+            },
+        }
+    }
+
+    /// Length of the names, for a buffer.
+    pub(crate) fn size_hint(&self) -> usize {
+        let names = [self.domain, self.workflow_id, self.activity_id, self.activity_type];
+        names.into_iter().flatten().map(str::len).sum()
+    }
+}
+
+impl<'a> From<&'a ActivityRef> for ActivityView<'a> {
+    fn from(activity: &'a ActivityRef) -> Self {
+        Self {
+            domain_id: activity.domain_id.as_deref(),
+            domain: activity.domain.as_deref(),
+            workflow_id: activity.workflow_id.as_deref(),
+            run_id: activity.run_id.as_deref(),
+            schedule_id: activity.schedule_id,
+            attempt: activity.attempt,
+            activity_id: activity.activity_id.as_deref(),
+            activity_type: activity.activity_type.as_deref(),
+        }
+    }
+}
+
+impl Serialize for ActivityRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ActivityView::from(self).serialize(serializer)
+    }
 }
 
 impl ActivityRef {

@@ -1,0 +1,166 @@
+//! What a worker writes: the outcome of every record, the dead letter of some, each until it is durable.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::core::Core;
+use super::seams::{Engine, Log, ProduceFault};
+use super::settle::{Conclusion, Gone, Work};
+use crate::wire::{ActivityRef, ActivityView, DeadLetter, OutRecord, Outcome, OutcomeKind, Target, TokenPrint};
+
+/// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
+const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Failed writes of one record that pass quietly: a leader election is one or two, a topic without enough in-sync
+/// replicas is more.
+const MAX_QUIET_FAULTS: usize = 3;
+
+/// How long an outcome waits for its domain's name. A healthy frontend tells it in 1 ms, and once per domain.
+const NAME_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long no names are asked for after that failed.
+const NO_NAMES_FOR: Duration = Duration::from_secs(60);
+
+impl<E: Engine, L: Log> Core<E, L> {
+    /// Whether what became of this record also goes to the dead-letter topic.
+    pub(crate) fn dead_letters(&self, work: &Work, conclusion: &Conclusion) -> bool {
+        let wanted = &self.options.dead_letters;
+        let heartbeat = work.is_heartbeat();
+        match conclusion.outcome {
+            OutcomeKind::Applied | OutcomeKind::Duplicate => false,
+            OutcomeKind::Conflict | OutcomeKind::Unknown | OutcomeKind::Rejected | OutcomeKind::Exhausted => true,
+            // A heartbeat that comes too late asks for nothing that a replay could still do.
+            OutcomeKind::Superseded => wanted.superseded && !heartbeat,
+            OutcomeKind::TimedOut => wanted.timed_out && !heartbeat,
+            OutcomeKind::WorkflowClosed => wanted.workflow_closed && !heartbeat,
+            OutcomeKind::NotFound => wanted.not_found && !heartbeat,
+        }
+    }
+
+    /// The dead letter of a record.
+    pub(crate) fn dead_letter(&self, work: &Work, conclusion: &Conclusion) -> OutRecord {
+        let letter = DeadLetter {
+            record: &work.received.record,
+            outcome: conclusion.outcome,
+            reason: conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str()),
+            detail: conclusion.detail.as_deref().unwrap_or_default(),
+            attempts: conclusion.attempts,
+            engine_status: conclusion.engine_status,
+            token: self.token_print(work),
+        };
+        letter.to_record(Arc::clone(&self.options.dead_letter_topic))
+    }
+
+    /// The keyed fingerprint of the record's token, for dead letters and logs.
+    fn token_print(&self, work: &Work) -> Option<TokenPrint> {
+        match &work.reply {
+            Ok(reply) => match &reply.target {
+                Target::Token(token) => Some(self.printer.print(token.bytes())),
+                Target::ById(_) => None,
+            },
+            Err(refusal) => refusal.token_print(&self.printer),
+        }
+    }
+
+    /// The outcome record of a record. `domain` is the name of the activity's domain, where it is known.
+    pub(crate) fn outcome(&self, work: &Work, conclusion: Conclusion, domain: Option<Arc<str>>) -> OutRecord {
+        let origin = &work.received.record.origin;
+        let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, self.now_ms());
+        outcome.reason = conclusion.reason.map(Into::into);
+        outcome.detail = conclusion.detail;
+        outcome.evidence = conclusion.evidence;
+        outcome.cancel_requested = conclusion.cancel_requested;
+        outcome.attempts = conclusion.attempts;
+        let activity = match &work.reply {
+            Ok(reply) => {
+                outcome.action = Some(reply.answer.action());
+                outcome.idempotency_key = reply.idempotency_key.clone();
+                outcome.fingerprint = Some(reply.fingerprint);
+                outcome.metadata = reply.metadata.clone();
+                outcome.traceparent = reply.traceparent.clone();
+                outcome.target_key = reply.target.key();
+                Some(ActivityView::of(&reply.target, domain.as_deref()))
+            }
+            // Whatever a refused reply said about itself, so that its service can recognise it.
+            Err(refusal) => {
+                outcome.action = refusal.action;
+                outcome.idempotency_key = refusal.idempotency_key.clone();
+                outcome.metadata = refusal.metadata.clone();
+                outcome.traceparent = refusal.traceparent.clone();
+                outcome.target_key = refusal.activity.as_ref().and_then(ActivityRef::target_key);
+                refusal.activity.as_ref().map(ActivityView::from)
+            }
+        };
+        outcome.into_record_about(activity, Arc::clone(&self.options.outcome_topic), origin.partition)
+    }
+
+    /// The name of the domain that a token names, if it can be had at once. An answer that the engine took must not wait
+    /// unrecorded for a name that is only shown; after a failure nobody asks for a while.
+    pub(crate) async fn name_for_show(&self, work: &Work, kind: OutcomeKind) -> Option<Arc<str>> {
+        // Only for what the engine accepted: anything else may name domains that do not exist.
+        let (OutcomeKind::Applied, Ok(Target::Token(token))) = (kind, work.reply.as_ref().map(|reply| &reply.target))
+        else {
+            return None;
+        };
+        if self.no_names_before.get().is_some_and(|then| then > tokio::time::Instant::now()) {
+            return None;
+        }
+        let mut naming = pin!(self.engine.domain_name(&token.claims().domain_id));
+        // Known at once but for the first record of a domain: no timer for that.
+        let said = match naming.as_mut().now_or_never() {
+            Some(said) => said.ok(),
+            None => Box::pin(tokio::time::timeout(NAME_TIMEOUT, naming)).await.ok().and_then(Result::ok),
+        };
+        if said.is_none() {
+            self.no_names_before.set(Some(tokio::time::Instant::now() + NO_NAMES_FOR));
+        }
+        said.flatten()
+    }
+
+    /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
+    pub(crate) async fn write(&self, work: &Work, record: &OutRecord) -> Result<(), Gone> {
+        match self.log.produce(record).await {
+            Ok(()) => Ok(()),
+            Err(fault) => Box::pin(self.write_again(work, record, fault)).await,
+        }
+    }
+
+    async fn write_again(&self, work: &Work, record: &OutRecord, first: ProduceFault) -> Result<(), Gone> {
+        let mut fault = first;
+        let mut pause = WRITE_PAUSES.0;
+        let mut faults = 0;
+        let mut _unready;
+        loop {
+            self.metrics.produce_retry();
+            let origin = &work.received.record.origin;
+            let reason = |text: &str| format!("what became of {origin} cannot be written to {}: {text}", record.topic);
+            // An answer of the engine that is not recorded is lost with the partition, so a write that may succeed is
+            // tried until the very end.
+            let mut until = &work.life.gone;
+            faults += 1;
+            match fault {
+                ProduceFault::Transient(text) => {
+                    tracing::warn!("{}; trying again", reason(&text));
+                    if faults >= MAX_QUIET_FAULTS {
+                        _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
+                    }
+                }
+                ProduceFault::Permanent(text) => {
+                    _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
+                    pause = WRITE_PAUSES.1;
+                    until = &work.life.leaving;
+                }
+                ProduceFault::Fatal(text) => self.die(reason(&text)),
+            }
+            until.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
+            pause = (pause * 2).min(WRITE_PAUSES.1);
+            match self.log.produce(record).await {
+                Ok(()) => return Ok(()),
+                Err(again) => fault = again,
+            }
+        }
+    }
+}

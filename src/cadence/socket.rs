@@ -1,0 +1,52 @@
+//! Sockets that join small writes. `h2` hands each request body of 256 bytes or more to a vectored writer in a system
+//! call of its own; to a writer that is not vectored it hands many requests at once. With replies of half a kilobyte
+//! that is one call to the kernel for dozens of records instead of one for each.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+use tower::util::MapResponse;
+
+/// Connects over TCP; what is written goes through a [`Joined`].
+pub(super) type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<Joined>>;
+
+/// A little more than h2 gathers before it writes: 16 KiB.
+const BUFFER: usize = 20 << 10;
+
+/// A connector for HTTP and, below TLS, for HTTPS.
+pub(super) fn connector() -> Connector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.map_response(|socket| TokioIo::new(Joined(BufWriter::with_capacity(BUFFER, socket.into_inner()))))
+}
+
+/// A socket whose writes wait in a buffer until they are flushed, and that does not say it is vectored.
+#[derive(Debug)]
+pub(super) struct Joined(BufWriter<TcpStream>);
+
+impl AsyncRead for Joined {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Joined {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
