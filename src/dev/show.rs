@@ -83,6 +83,8 @@ struct Show {
     closed: BTreeSet<String>,
     /// How many activities people were invited to answer; 0 during the demo.
     invitations: u32,
+    /// The one who waits for an answer has got it.
+    answered: bool,
     program: String,
     /// Cancelled when standard output is closed.
     unheard: CancellationToken,
@@ -130,6 +132,7 @@ impl Show {
             cluster_id,
             closed: BTreeSet::new(),
             invitations: 0,
+            answered: false,
             program: options.program.clone(),
             unheard: CancellationToken::new(),
             stack,
@@ -182,7 +185,10 @@ impl Show {
                     self.next_order()?;
                     let books = self.stack.engine.books();
                     self.change_of_mind(&books)?;
-                    self.look_for_ends(&books)?;
+                    if std::mem::take(&mut self.answered) {
+                        self.invite()?;
+                    }
+                    self.look_for_ends(&books);
                     if self.invitations == 0 && self.demo_is_over(&books) {
                         return Ok(Pause::DemoOver);
                     }
@@ -230,8 +236,9 @@ impl Show {
         Ok(())
     }
 
-    /// Tells of workflows that are over; whoever has answered gets another to play with.
-    fn look_for_ends(&mut self, books: &Books) -> Result<(), ShowError> {
+    /// Tells of workflows that are over; whoever has answered gets another to play with, at the next tick, so that the end
+    /// of the first is told before.
+    fn look_for_ends(&mut self, books: &Books) {
         for workflow in &books.workflows {
             let Some(closed) = workflow.closed else { continue };
             if !self.closed.insert(workflow.run_id.clone()) {
@@ -240,11 +247,8 @@ impl Show {
             let what = What::Closed(workflow.workflow_id.clone(), word(closed));
             // Only the telling would be lost, and only of more ends than there are orders.
             let _ = self.watch.also.try_send(Sighting { at_ms: wall_clock_ms(), what });
-            if self.invitations > 0 {
-                self.invite()?;
-            }
+            self.answered = self.invitations > 0;
         }
-        Ok(())
     }
 
     fn demo_is_over(&mut self, books: &Books) -> bool {
