@@ -288,7 +288,7 @@ impl Observer for Ears {
     }
 
     fn not_committed(&self) {
-        self.metrics.commit_refused();
+        self.metrics.commit_failed();
     }
 
     fn late_store(&self) {

@@ -81,7 +81,7 @@ pub struct Metrics {
     dead_letters: Counter,
     produce_retries: Counter,
     late_finishes: Counter,
-    commit_refusals: Counter,
+    commit_failures: Counter,
     ready: Gauge,
 }
 
@@ -108,7 +108,7 @@ impl Default for Metrics {
             dead_letters: Counter::default(),
             produce_retries: Counter::default(),
             late_finishes: Counter::default(),
-            commit_refusals: Counter::default(),
+            commit_failures: Counter::default(),
             ready: Gauge::default(),
         };
         metrics.register();
@@ -148,8 +148,8 @@ impl Metrics {
         to.register("produce_retries", text, self.produce_retries.clone());
         let text = "Records that were finished after their partition had been given away; they come again elsewhere";
         to.register("late_finishes", text, self.late_finishes.clone());
-        let text = "Commits of offsets that the group coordinator refused; they are tried again";
-        to.register("commit_refusals", text, self.commit_refusals.clone());
+        let text = "Commits of offsets that failed; they are tried again, unless their partition leaves first";
+        to.register("commit_failures", text, self.commit_failures.clone());
     }
 
     /// Everything as OpenMetrics text.
@@ -222,9 +222,9 @@ impl Metrics {
         self.late_finishes.inc();
     }
 
-    /// Counts a commit that was refused.
-    pub fn commit_refused(&self) {
-        self.commit_refusals.inc();
+    /// Counts a commit of offsets that failed.
+    pub fn commit_failed(&self) {
+        self.commit_failures.inc();
     }
 
     /// A write to the log failed and is tried again.
@@ -321,11 +321,11 @@ mod tests {
     fn every_metric_says_what_it_is() {
         let metrics = Metrics::new();
         metrics.late_finish();
-        metrics.commit_refused();
+        metrics.commit_failed();
         metrics.produce_retry();
         metrics.dead_letter();
         let text = metrics.encode();
-        for name in ["late_finishes", "commit_refusals", "produce_retries", "dead_letters"] {
+        for name in ["late_finishes", "commit_failures", "produce_retries", "dead_letters"] {
             assert!(has(&metrics, &format!("handback_{name}_total 1")), "{text}");
         }
         let helps = text.lines().filter(|line| line.starts_with("# HELP handback_")).count();

@@ -104,10 +104,10 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// Who makes a call (wire contract section 5).
     pub(crate) fn identity(&self, origin: &Origin, reply: &Reply) -> String {
-        let (cluster, topic) = (&self.options.cluster_id, &origin.topic);
-        let mut identity = String::with_capacity(cluster.len() + topic.len() + 80);
+        let cluster = &self.options.cluster_id;
+        let mut identity = String::with_capacity(cluster.len() + origin.topic.len() + 80);
         // Writing to a String cannot fail.
-        let _ = write!(identity, "handback/1/{cluster}/{topic}/{}/{}/", origin.partition, origin.offset);
+        let _ = write!(identity, "handback/1/{cluster}/{origin}/");
         identity.push_str(reply.fingerprint.hex(&mut [0; 32]));
         identity
     }

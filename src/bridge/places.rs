@@ -19,9 +19,9 @@ impl Places {
         Rc::new(Self { free: Cell::new(free), waiting: Cell::new(0), given_back: Notify::new() })
     }
 
-    /// A place, if one is free and nobody waits for it.
+    /// A place, if more are free than are waited for.
     pub(crate) fn try_take(self: &Rc<Self>) -> Option<Place> {
-        if self.waiting.get() > 0 { None } else { self.take_free() }
+        if self.free.get() > self.waiting.get() { self.take_free() } else { None }
     }
 
     /// A place, in the order of asking. Cancel safe.
@@ -95,6 +95,18 @@ mod tests {
         assert!(places.try_take().is_none(), "taken");
         drop(second);
         assert!(places.try_take().is_some());
+    }
+
+    #[test]
+    fn who_waits_for_one_leaves_the_others_free() {
+        let places = Places::new(2);
+        let taken = (places.try_take().expect("free"), places.try_take().expect("free"));
+        let mut waiting = pin!(places.take());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(taken);
+        let other = places.try_take();
+        assert!(other.is_some(), "two are free, one is waited for");
+        assert!(waiting.now_or_never().is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) struct Work {
     pub(crate) reply: Result<Reply, Box<Refusal>>,
     /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
     pub(crate) lane: Option<u64>,
-    /// When the worker took it up, in milliseconds since the epoch.
+    /// When it, or a later batch before it was taken up, came to the worker; in milliseconds since the epoch.
     pub(crate) received_at_ms: i64,
     /// Ends when the record's partition is taken away.
     pub(crate) life: Rc<Life>,

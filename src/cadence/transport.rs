@@ -38,7 +38,6 @@ pub(crate) fn channels(settings: &Cadence) -> Result<Vec<Channel>, ConnectError>
     let refused = |source| ConnectError::Endpoint { endpoint: settings.endpoint.clone(), source };
     let mut endpoint = Endpoint::from_shared(settings.endpoint.clone())
         .map_err(refused)?
-        .connect_timeout(settings.call_timeout)
         // 1 MiB a stream, 16 MiB a connection: a payload never waits for a window update at loopback latencies.
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(16 << 20);
@@ -46,7 +45,9 @@ pub(crate) fn channels(settings: &Cadence) -> Result<Vec<Channel>, ConnectError>
         endpoint = endpoint.tls_config(tls(settings)?).map_err(refused)?;
     }
     // No HTTP/2 keepalive pings: the frontend answers pings closer than five minutes with GOAWAY.
-    Ok((0..settings.connections.max(1)).map(|_| endpoint.connect_with_connector_lazy(connector())).collect())
+    Ok((0..settings.connections.max(1))
+        .map(|_| endpoint.connect_with_connector_lazy(connector(settings.call_timeout)))
+        .collect())
 }
 
 fn tls(settings: &Cadence) -> Result<ClientTlsConfig, ConnectError> {
@@ -60,6 +61,7 @@ fn tls(settings: &Cadence) -> Result<ClientTlsConfig, ConnectError> {
     if let (Some(cert), Some(key)) = (&settings.cert_file, &settings.key_file) {
         tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
     }
+    tls = tls.timeout(settings.call_timeout);
     if let Some(name) = &settings.tls_domain {
         tls = tls.domain_name(name.clone());
     }

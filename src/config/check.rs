@@ -15,7 +15,7 @@ const MAX_TOPIC_NAME: usize = 249;
 
 /// What handback itself decides, and where it is decided; a property of this name would be overridden or would break
 /// a promise.
-const OWNED: [(&str, &str); 17] = [
+const OWNED: [(&str, &str); 18] = [
     ("bootstrap.servers", "set kafka.brokers"),
     ("metadata.broker.list", "set kafka.brokers"),
     ("client.id", "set kafka.client_id"),
@@ -23,6 +23,7 @@ const OWNED: [(&str, &str); 17] = [
     ("group.protocol", "set kafka.group_protocol"),
     ("session.timeout.ms", "set kafka.session_timeout"),
     ("auto.commit.interval.ms", "set kafka.auto_commit_interval"),
+    ("delivery.report.only.error", "outcomes are awaited, and so every delivery is told"),
     ("enable.auto.commit", "offsets are committed once outcomes are durable"),
     ("auto.commit.enable", "offsets are committed once outcomes are durable"),
     ("enable.auto.offset.store", "offsets are stored once outcomes are durable"),
@@ -191,7 +192,9 @@ fn bridge(checks: &mut Checks<'_>, Settings { bridge, kafka, .. }: &Settings) {
         [("bridge.drain_timeout", bridge.drain_timeout), ("bridge.revoke_timeout", bridge.revoke_timeout)]
     {
         let session = kafka.session_timeout;
-        checks.must(&[setting, "kafka.session_timeout"], timeout < session, || {
+        // By the other protocol the session's length is the broker's, and not known here.
+        let below = timeout < session || kafka.group_protocol == GroupProtocol::Consumer;
+        checks.must(&[setting, "kafka.session_timeout"], below, || {
             let (ours, theirs) = (humantime::format_duration(timeout), humantime::format_duration(session));
             format!(
                 "{ours} must be below kafka.session_timeout ({theirs}), or the group gives the partitions away first"

@@ -31,7 +31,7 @@ impl Deliveries {
         Delivery { deliveries: self, place, sent: false }
     }
 
-    /// Tells whoever waits at `place`. Called by the client's thread, once for each record that it took.
+    /// Tells whoever waits at `place`. Called by whichever thread polls the client, once for each record that it took.
     pub(super) fn tell(&self, place: usize, delivered: Delivered) {
         let waker = {
             let mut places = self.places();

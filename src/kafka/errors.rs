@@ -45,7 +45,7 @@ pub trait Observer: Send + Sync + 'static {
     fn condition(&self, _condition: Condition) {}
     /// The group coordinator holds this offset (next to read) now.
     fn committed(&self, _topic: &str, _partition: i32, _offset: i64) {}
-    /// The group coordinator did not take offsets: they are committed again, unless their partition leaves first.
+    /// Offsets were not committed: they are tried again, unless their partition leaves first.
     fn not_committed(&self) {}
     /// Records on the broker that are not settled here yet.
     fn lag(&self, _topic: &str, _partition: i32, _records: i64) {}

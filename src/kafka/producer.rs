@@ -27,7 +27,7 @@ use crate::wire::OutRecord;
 /// How often a full queue is tried again when no delivery says that there is room.
 const ROOM_CHECK: Duration = Duration::from_millis(10);
 
-/// How long the polling thread waits for the next event, and so how long the end of a producer may take.
+/// How long the polling thread waits for the next event. The end of a producer takes up to this and half a second more.
 const POLL: Duration = Duration::from_millis(250);
 
 /// What a producer needs.
@@ -242,6 +242,8 @@ fn own_properties(mut config: ClientConfig) -> ClientConfig {
     // Durable before done; and a retry inside librdkafka makes no second copy.
     config.set("enable.idempotence", "true");
     config.set("acks", "all");
+    // Each record is awaited.
+    config.set("delivery.report.only.error", "false");
     config.set("statistics.interval.ms", "5000");
     // One record that is too large fails its whole batch at the broker: keep batches far below any topic's limit.
     default(&mut config, "batch.size", "131072");

@@ -303,7 +303,7 @@ impl ConsumerContext for Context {
             }
             // Nothing new to commit.
             Err(Some(Code::NoOffset)) => {}
-            // Everyday: the next commit has the same offsets.
+            // Everyday: the next commit has the same offsets, unless their partition leaves first.
             Err(Some(Code::RebalanceInProgress)) => {
                 self.observer.not_committed();
                 tracing::debug!(consumer = %self.name, "offsets not committed during a rebalance");

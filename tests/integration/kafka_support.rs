@@ -231,13 +231,23 @@ pub(crate) struct Books {
     finished: Mutex<HashMap<(i32, i64), u32>>,
     /// Assignments taken away without a chance to finish.
     lost: Mutex<usize>,
-    /// Commits that the broker refused.
+    /// By partition, the offset that was settled when it last left a member.
+    settled: Mutex<HashMap<i32, i64>>,
+    /// By partition, the offset last committed.
+    committed: Mutex<HashMap<i32, i64>>,
+    /// How often a partition came to a member without the offset settled before.
     refused: Mutex<usize>,
+    /// Commits that failed.
+    failed_commits: Mutex<usize>,
 }
 
 impl Observer for Books {
+    fn committed(&self, _topic: &str, partition: i32, offset: i64) {
+        self.committed.lock().unwrap().insert(partition, offset);
+    }
+
     fn not_committed(&self) {
-        *self.refused.lock().unwrap() += 1;
+        *self.failed_commits.lock().unwrap() += 1;
     }
 }
 
@@ -254,9 +264,25 @@ impl Books {
         *self.lost.lock().unwrap()
     }
 
-    /// How often the broker refused a commit.
+    /// How often the broker refused to commit what was settled when a partition left a member.
     pub(crate) fn refused(&self) -> usize {
         *self.refused.lock().unwrap()
+    }
+
+    /// How often any commit failed.
+    pub(crate) fn failed_commits(&self) -> usize {
+        *self.failed_commits.lock().unwrap()
+    }
+
+    fn leaves(&self, partition: i32, settled: i64) {
+        self.settled.lock().unwrap().insert(partition, settled);
+    }
+
+    fn comes(&self, partition: i32) {
+        let settled = self.settled.lock().unwrap().get(&partition).copied();
+        if settled > self.committed.lock().unwrap().get(&partition).copied() {
+            *self.refused.lock().unwrap() += 1;
+        }
     }
 }
 
@@ -318,6 +344,7 @@ async fn work(mut handle: ConsumerHandle, books: Arc<Books>, work_ms: Range<u64>
                 Some(Control::Assigned(partitions)) => {
                     for (id, epoch) in partitions {
                         held.lock().unwrap().insert(id.partition);
+                        books.comes(id.partition);
                         hands.insert(id, Hand { epoch, started: BTreeSet::new(), next: -1 });
                     }
                 }
@@ -329,6 +356,7 @@ async fn work(mut handle: ConsumerHandle, books: Arc<Books>, work_ms: Range<u64>
                     gone.iter().for_each(|(id, _)| { held.lock().unwrap().remove(&id.partition); });
                     let read = gone.iter().filter(|(_, h)| h.next >= 0);
                     let prefixes: Vec<_> = read.map(|(id, h)| (*id, h.prefix())).collect();
+                    prefixes.iter().for_each(|(id, prefix)| books.leaves(id.partition, *prefix));
                     answer.send(prefixes).unwrap();
                 }
                 Some(Control::Lost(partitions)) => {
