@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use super::gate::{Gate, Pass};
 use super::options::Options;
 use super::seams::{CallError, DomainRef, Engine, Log};
-use super::settle::{Gone, Work};
 use super::unready::{Held, Unready};
+use super::work::{Gone, Work};
 use crate::admin::{Health, Metrics};
 use crate::wire::{Origin, Reply, Target, TokenPrinter};
 

@@ -17,6 +17,7 @@ mod records;
 mod unready;
 mod watch;
 mod windows;
+mod work;
 
 pub mod breaker;
 pub mod lanes;

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::core::Core;
 use super::seams::{Engine, Log, ProduceFault};
-use super::settle::{Conclusion, Gone, Work};
+use super::work::{Conclusion, Gone, Work};
 use crate::wire::{ActivityRef, ActivityView, DeadLetter, OutRecord, Outcome, OutcomeKind, Target, TokenPrint};
 
 /// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.

@@ -1,81 +1,16 @@
 //! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
 use super::gate::Pass;
-use super::partitions::Life;
 use super::retry::{Next, Schedule};
-use super::seams::{Call, CallError, DomainRef, Engine, Epoch, Log, PartitionId, Received, Verdict};
+use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
 use super::unready::Held;
-use super::windows::{Room, Slot};
+use super::windows::Slot;
+use super::work::{Conclusion, Fate, Gone, Work};
 use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
-
-/// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
-pub(crate) struct Work {
-    pub(crate) received: Received,
-    pub(crate) reply: Result<Reply, Box<Refusal>>,
-    /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
-    pub(crate) lane: Option<u64>,
-    /// When it, or a later batch before it was taken up, came to the worker; in milliseconds since the epoch.
-    pub(crate) received_at_ms: i64,
-    /// Ends when the record's partition is taken away.
-    pub(crate) life: Rc<Life>,
-    /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
-    pub(crate) overtaken: Cell<bool>,
-    /// Held for the bytes it accounts for.
-    pub(crate) _room: Room,
-}
-
-impl Work {
-    /// Whether it belongs to one of these assignments.
-    pub(crate) fn is_of(&self, assignments: &[(PartitionId, Epoch)]) -> bool {
-        assignments.contains(&(self.received.partition, self.received.epoch))
-    }
-
-    /// Whether it is a heartbeat.
-    pub(crate) fn is_heartbeat(&self) -> bool {
-        self.reply.as_ref().is_ok_and(|reply| reply.answer.action() == Action::Heartbeat)
-    }
-}
-
-/// How a record's story ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Its outcome is durable (or it needs none): the offset may pass.
-    Settled,
-    /// The partition was taken away first: the new owner gets the record again.
-    Abandoned,
-}
-
-/// What is to be recorded.
-#[derive(Debug)]
-pub(crate) struct Conclusion {
-    pub(crate) outcome: OutcomeKind,
-    /// Stable short code, for what is not applied.
-    pub(crate) reason: Option<&'static str>,
-    pub(crate) detail: Option<String>,
-    pub(crate) evidence: Option<Evidence>,
-    pub(crate) cancel_requested: bool,
-    pub(crate) attempts: u32,
-    pub(crate) engine_status: Option<&'static str>,
-}
-
-impl Conclusion {
-    pub(crate) fn rejected(code: RefusalCode, detail: String) -> Self {
-        Self {
-            outcome: OutcomeKind::Rejected,
-            reason: Some(code.as_str()),
-            detail: Some(detail),
-            evidence: None,
-            cancel_requested: false,
-            attempts: 0,
-            engine_status: None,
-        }
-    }
-}
 
 /// What asking the engine led to.
 enum Asked {
@@ -133,9 +68,6 @@ async fn write_letter<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclus
     core.metrics.dead_letter();
     Ok(())
 }
-
-/// The partition was taken away while the record waited.
-pub(crate) struct Gone;
 
 fn refused(refusal: &Refusal) -> Conclusion {
     Conclusion::rejected(refusal.code, refusal.detail.clone())

@@ -19,9 +19,10 @@ use super::lanes::Lanes;
 use super::options::Options;
 use super::partitions::Partitions;
 use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Received, Wiring};
-use super::settle::{Fate, UNFORESEEN, Work, settle, settle_panicked};
+use super::settle::{UNFORESEEN, settle, settle_panicked};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
+use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
 use crate::wire::{self, Limits, Record, Refusal, RefusalCode, Reply};
 

@@ -1,0 +1,76 @@
+//! One record on its way to its outcome, and what became of it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::partitions::Life;
+use super::seams::{Epoch, PartitionId, Received};
+use super::windows::Room;
+use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply};
+
+/// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
+pub(crate) struct Work {
+    pub(crate) received: Received,
+    pub(crate) reply: Result<Reply, Box<Refusal>>,
+    /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
+    pub(crate) lane: Option<u64>,
+    /// When it, or a later batch before it was taken up, came to the worker; in milliseconds since the epoch.
+    pub(crate) received_at_ms: i64,
+    /// Ends when the record's partition is taken away.
+    pub(crate) life: Rc<Life>,
+    /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
+    pub(crate) overtaken: Cell<bool>,
+    /// Held for the bytes it accounts for.
+    pub(crate) _room: Room,
+}
+
+impl Work {
+    /// Whether it belongs to one of these assignments.
+    pub(crate) fn is_of(&self, assignments: &[(PartitionId, Epoch)]) -> bool {
+        assignments.contains(&(self.received.partition, self.received.epoch))
+    }
+
+    /// Whether it is a heartbeat.
+    pub(crate) fn is_heartbeat(&self) -> bool {
+        self.reply.as_ref().is_ok_and(|reply| reply.answer.action() == Action::Heartbeat)
+    }
+}
+
+/// How a record's story ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its outcome is durable (or it needs none): the offset may pass.
+    Settled,
+    /// The partition was taken away first: the new owner gets the record again.
+    Abandoned,
+}
+
+/// What is to be recorded.
+#[derive(Debug)]
+pub(crate) struct Conclusion {
+    pub(crate) outcome: OutcomeKind,
+    /// Stable short code, for what is not applied.
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) detail: Option<String>,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) cancel_requested: bool,
+    pub(crate) attempts: u32,
+    pub(crate) engine_status: Option<&'static str>,
+}
+
+impl Conclusion {
+    pub(crate) fn rejected(code: RefusalCode, detail: String) -> Self {
+        Self {
+            outcome: OutcomeKind::Rejected,
+            reason: Some(code.as_str()),
+            detail: Some(detail),
+            evidence: None,
+            cancel_requested: false,
+            attempts: 0,
+            engine_status: None,
+        }
+    }
+}
+
+/// The partition was taken away while the record waited.
+pub(crate) struct Gone;
