@@ -1,6 +1,5 @@
 //! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
@@ -114,7 +113,7 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         let error = match core.engine.call(call).await {
             Ok(accepted) => {
                 pass.answered(reply.target.workflow_hash());
-                return applied(core, reply, accepted.cancel_requested, tries.attempts() + 1);
+                return applied(core, work, reply, accepted.cancel_requested, tries.attempts() + 1);
             }
             Err(error) => error,
         };
@@ -222,8 +221,15 @@ fn decide<'a, E: Engine, L: Log>(
     }
 }
 
-fn applied<E: Engine, L: Log>(core: &Core<E, L>, reply: &Reply, cancel_requested: bool, attempts: u32) -> Asked {
-    if reply.answer.action() == Action::Heartbeat && !(cancel_requested && core.is_news(reply.target.lane())) {
+fn applied<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    work: &Work,
+    reply: &Reply,
+    cancel_requested: bool,
+    attempts: u32,
+) -> Asked {
+    let news = || cancel_requested && work.lane.is_some_and(|lane| core.is_news(lane));
+    if reply.answer.action() == Action::Heartbeat && !news() {
         return Asked::Silent;
     }
     Asked::Concluded(Conclusion {
@@ -270,7 +276,7 @@ pub(crate) fn domain(target: &Target) -> DomainRef {
 }
 
 /// A record whose handling panicked: dead letter `internal_error`, so that one record cannot hurt the others.
-pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Rc<Work>) -> Fate {
+pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Work) -> Fate {
     tracing::error!(record = %work.received.record.origin, "handling this record panicked: it becomes a dead letter");
     record(core, work, Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned())).await
 }

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::kafka;
-use crate::wire::{Headers, Origin, OutRecord, Record};
+use crate::kafka::{self, copies};
+use crate::wire::{OutRecord, Record};
 
 /// Longest that a record may take to the broker next door.
 const SEND: Duration = Duration::from_secs(10);
@@ -89,11 +88,8 @@ pub(super) fn reader(brokers: &str, topics: &[(String, i32)]) -> Result<Reader, 
 
 /// Writes a record and waits until the broker has it. Returns its partition and offset.
 pub(super) async fn send(producer: &Writer, record: &OutRecord) -> Result<(i32, i64), KafkaError> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in record.headers.iter() {
-        headers = headers.insert(Header { key, value: value.map(|value| &value[..]) });
-    }
-    let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+    let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic);
+    out.headers = copies::headers(&record.headers);
     out.partition = record.partition;
     out.key = record.key.as_deref();
     out.payload = record.value.as_deref();
@@ -114,15 +110,5 @@ pub(super) fn cluster_id(brokers: &str) -> String {
 
 /// A copy of a received record.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
-    let bytes = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
-    let headers = message.headers().map_or_else(Headers::new, |headers| {
-        headers.iter().map(|header| (header.key.to_owned(), bytes(header.value))).collect()
-    });
-    let origin = Origin {
-        topic: message.topic().into(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
-    };
-    Record { origin, key: bytes(message.key()), value: bytes(message.payload()), headers }
+    copies::record(message, message.topic().into())
 }

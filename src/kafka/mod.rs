@@ -5,6 +5,8 @@ pub mod cluster;
 pub mod send;
 pub mod topics;
 
+pub(crate) mod copies;
+
 mod consumer;
 mod deliveries;
 mod errors;

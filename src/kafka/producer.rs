@@ -1,6 +1,7 @@
 //! The producer of outcomes, dead letters and requests: one for the process, shared by all workers.
 
 use std::ops::Deref;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,12 +12,12 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
 };
 use tokio::sync::Notify;
 
+use super::copies;
 use super::deliveries::Deliveries;
 use super::errors::{self, Conditions, Error, Observer};
 use super::produce_fault::fault;
@@ -29,6 +30,10 @@ const ROOM_CHECK: Duration = Duration::from_millis(10);
 
 /// How long the polling thread waits for the next event. The end of a producer takes up to this and half a second more.
 const POLL: Duration = Duration::from_millis(250);
+
+/// Why a producer is unready for good.
+const DEAF: &str = "the producer's thread panicked: what is written is not heard of any more; report this with the process \
+    log, and restart";
 
 /// What a producer needs.
 pub struct ProducerSpec {
@@ -111,13 +116,7 @@ impl Producer {
         out.partition = record.partition;
         out.key = record.key.as_deref();
         out.payload = record.value.as_deref();
-        if !record.headers.is_empty() {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (key, value) in record.headers.iter() {
-                headers = headers.insert(Header { key, value: value.map(|v| &v[..]) });
-            }
-            out.headers = Some(headers);
-        }
+        out.headers = copies::headers(&record.headers);
         self.inner.send(out).map_err(|(error, _)| error)
     }
 
@@ -174,8 +173,14 @@ impl Polled {
         let stop = Arc::new(AtomicBool::new(false));
         let (polled, stopped) = (Arc::clone(&client), Arc::clone(&stop));
         let poll = move || {
-            while !stopped.load(Ordering::Relaxed) {
-                polled.poll(POLL);
+            let poll = || {
+                while !stopped.load(Ordering::Relaxed) {
+                    polled.poll(POLL);
+                }
+            };
+            // Deliveries are told no more. Nothing is lost, but nothing is settled either, and somebody must hear of it.
+            if panic::catch_unwind(AssertUnwindSafe(poll)).is_err() {
+                polled.context().conditions.raise("deliveries", DEAF.to_owned());
             }
         };
         let thread = thread::Builder::new().name("producer".to_owned()).spawn(poll).map_err(Error::Thread)?;
@@ -195,7 +200,7 @@ impl Drop for Polled {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A callback that panicked has said so already.
+            // Its panic was caught.
             let _ = thread.join();
         }
     }

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
+use super::copies;
 use super::rebalance::Context;
 use crate::bridge::seams::{Command, Control, PartitionId, Received};
-use crate::wire::{Headers, Origin, Record};
 
 /// Records in a batch. More gains nothing measurable; fewer makes the channel hop visible.
 const BATCH: usize = 64;
@@ -248,23 +247,13 @@ impl Pump {
     }
 }
 
-/// Copies a record out; a message kept alive would keep the consumer from closing.
+/// Copies a record out, unless its partition has left.
 fn receive(context: &Context, topics: &[Arc<str>], message: &BorrowedMessage<'_>) -> Option<Received> {
     let (partition, epoch) = {
         let mut partitions = context.partitions();
         let id = partitions.id(message.topic(), message.partition())?;
         (id, partitions.read(id, message.offset())?)
     };
-    let bytes = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
-    let headers = message
-        .headers()
-        .map_or_else(Headers::new, |headers| headers.iter().map(|h| (h.key.to_owned(), bytes(h.value))).collect());
-    let origin = Origin {
-        topic: topics[usize::from(partition.topic)].clone(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
-    };
-    let record = Record { origin, key: bytes(message.key()), value: bytes(message.payload()), headers };
+    let record = copies::record(message, Arc::clone(&topics[usize::from(partition.topic)]));
     Some(Received { partition, epoch, record })
 }

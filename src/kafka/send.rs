@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::time::Instant;
 
 use super::client;
 use super::cluster::{Listener, Unreachable, explained};
+use super::copies;
 use crate::config::Kafka;
 use crate::wire::OutRecord;
 
@@ -43,17 +43,13 @@ pub async fn send(kafka: &Kafka, record: OutRecord) -> Result<Place, Unreachable
             advice: "correct the name, create it with `handback topics create`, or grant DESCRIBE and WRITE on it",
         });
     }
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in record.headers.iter() {
-        headers = headers.insert(Header { key, value: value.map(|value| &value[..]) });
-    }
     let out: FutureRecord<'_, [u8], [u8]> = FutureRecord {
         topic: &record.topic,
         partition: record.partition,
         payload: record.value.as_deref(),
         key: record.key.as_deref(),
         timestamp: None,
-        headers: Some(headers),
+        headers: copies::headers(&record.headers),
     };
     let delivered = producer.send(out, kafka.metadata_timeout).await;
     let delivery = delivered.map_err(|(error, _)| refused(&error))?;

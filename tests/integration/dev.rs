@@ -2,6 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Nothing here takes seconds; a machine under load may.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn handback() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handback"));
@@ -39,7 +44,10 @@ fn demo_runs_once_and_its_books_agree() {
 #[test]
 fn stack_stays_up_and_shows_the_reply_that_answers_its_activity() {
     let mut dev = handback().args(["dev"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let (tell, told) = mpsc::channel();
+    let stdout = BufReader::new(dev.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().try_for_each(|line| tell.send(line.unwrap())));
+    let mut lines = std::iter::from_fn(|| told.recv_timeout(PATIENCE).ok());
     for round in 1..=2 {
         let shown = lines.find(|line| line.starts_with("HANDBACK__KAFKA__BROKERS=")).unwrap();
         // As it is shown, so it is pasted.
