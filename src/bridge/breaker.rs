@@ -2,8 +2,10 @@
 //! transient reason. Distinct workflows, because one workflow with a broken shard or a thousand activities must not
 //! stop everybody. Pure: time is an argument.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 /// When the breaker opens.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,9 +38,9 @@ const MAX_WORKFLOWS: usize = 256;
 
 #[derive(Debug, Default)]
 struct Slice {
-    number: u128,
+    number: u64,
     /// Whether a call of the workflow failed.
-    seen: HashMap<u64, bool>,
+    seen: FxHashMap<u64, bool>,
 }
 
 impl Slice {
@@ -117,7 +119,7 @@ impl Breaker {
 
     /// Workflows with a failure in the window, and workflows with any call in it.
     fn tally(&self) -> (usize, usize) {
-        let mut all: HashMap<u64, bool> = HashMap::new();
+        let mut all: FxHashMap<u64, bool> = FxHashMap::default();
         for (workflow, failed) in self.slices.iter().flat_map(|slice| &slice.seen) {
             *all.entry(*workflow).or_default() |= failed;
         }
@@ -126,9 +128,9 @@ impl Breaker {
 
     /// The slice of `now`, after dropping those that fell out of the window.
     fn slice(&mut self, now: Duration) -> &mut Slice {
-        let width = (self.policy.window / SLICES).as_nanos().max(1);
-        let number = now.as_nanos() / width;
-        while self.slices.front().is_some_and(|oldest| oldest.number + u128::from(SLICES) <= number) {
+        // Milliseconds in 64 bits: this is asked for every record.
+        let number = millis(now) / millis(self.policy.window / SLICES).max(1);
+        while self.slices.front().is_some_and(|oldest| oldest.number + u64::from(SLICES) <= number) {
             self.slices.pop_front();
         }
         if self.slices.back().is_none_or(|newest| newest.number < number) {
@@ -137,6 +139,10 @@ impl Breaker {
         let last = self.slices.len() - 1;
         &mut self.slices[last]
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1000 + u64::from(time.subsec_millis())
 }
 
 #[cfg(test)]

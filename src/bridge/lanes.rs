@@ -1,33 +1,14 @@
 //! Order per activity: records of one activity are worked on one after the other, different activities never wait for
 //! each other.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 
-/// A lane's key is a hash already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-}
+use rustc_hash::FxHashMap;
 
 /// Lanes by key. A lane exists exactly while work of it is running.
 #[derive(Debug)]
 pub struct Lanes<T> {
-    waiting: HashMap<u64, VecDeque<T>, BuildHasherDefault<AsItIs>>,
+    waiting: FxHashMap<u64, VecDeque<T>>,
     max_depth: usize,
 }
 
@@ -35,7 +16,7 @@ impl<T> Lanes<T> {
     /// Lanes in which at most `max_depth` wait behind the one that is running.
     #[must_use]
     pub fn new(max_depth: usize) -> Self {
-        Self { waiting: HashMap::default(), max_depth }
+        Self { waiting: FxHashMap::default(), max_depth }
     }
 
     /// Whether as many wait in `lane` as may.
@@ -83,6 +64,8 @@ impl<T> Lanes<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;

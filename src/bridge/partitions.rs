@@ -1,8 +1,9 @@
 //! The partitions that are ours at the moment, each with its offsets, its backlog and the token that ends its work.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::offsets::Offsets;
@@ -36,7 +37,7 @@ pub(crate) struct Life {
 
 /// All partitions of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct Partitions(HashMap<PartitionId, Partition>);
+pub(crate) struct Partitions(FxHashMap<PartitionId, Partition>);
 
 impl Partitions {
     /// Takes partitions in. None of them is here under an earlier epoch.

@@ -66,11 +66,11 @@ impl<E: Engine, L: Log> Core<E, L> {
     }
 
     /// The outcome record of a record. `domain` is the name of the activity's domain, where it is known.
-    pub(crate) fn outcome(&self, work: &Work, conclusion: Conclusion, domain: Option<Arc<str>>) -> OutRecord {
+    pub(crate) fn outcome(&self, work: &Work, conclusion: &Conclusion, domain: Option<&str>) -> OutRecord {
         let origin = &work.received.record.origin;
         let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, self.now_ms());
         outcome.reason = conclusion.reason.map(Into::into);
-        outcome.detail = conclusion.detail;
+        outcome.detail = conclusion.detail.clone();
         outcome.evidence = conclusion.evidence;
         outcome.cancel_requested = conclusion.cancel_requested;
         outcome.attempts = conclusion.attempts;
@@ -82,7 +82,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.metadata = reply.metadata.clone();
                 outcome.traceparent = reply.traceparent.clone();
                 outcome.target_key = reply.target.key();
-                Some(ActivityView::of(&reply.target, domain.as_deref()))
+                Some(ActivityView::of(&reply.target, domain))
             }
             // Whatever a refused reply said about itself, so that its service can recognise it.
             Err(refusal) => {
@@ -121,14 +121,15 @@ impl<E: Engine, L: Log> Core<E, L> {
     }
 
     /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
-    pub(crate) async fn write(&self, work: &Work, record: &OutRecord) -> Result<(), Gone> {
-        match self.log.produce(record).await {
+    /// The record is made anew if it must be written again, which is rare, rather than kept until it is durable.
+    pub(crate) async fn write(&self, work: &Work, make: impl Fn() -> OutRecord) -> Result<(), Gone> {
+        match self.log.produce(make()).await {
             Ok(()) => Ok(()),
-            Err(fault) => Box::pin(self.write_again(work, record, fault)).await,
+            Err(fault) => Box::pin(self.write_again(work, make(), fault)).await,
         }
     }
 
-    async fn write_again(&self, work: &Work, record: &OutRecord, first: ProduceFault) -> Result<(), Gone> {
+    async fn write_again(&self, work: &Work, record: OutRecord, first: ProduceFault) -> Result<(), Gone> {
         let mut fault = first;
         let mut pause = WRITE_PAUSES.0;
         let mut faults = 0;
@@ -157,7 +158,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             }
             until.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
             pause = (pause * 2).min(WRITE_PAUSES.1);
-            match self.log.produce(record).await {
+            match self.log.produce(record.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(again) => fault = again,
             }

@@ -158,8 +158,9 @@ pub enum ProduceFault {
 
 /// The log: where outcomes become durable and offsets move.
 pub trait Log {
-    /// Writes a record and resolves once all in-sync replicas have it.
-    fn produce(&self, record: &OutRecord) -> impl Future<Output = Result<(), ProduceFault>>;
+    /// Writes a record and resolves once all in-sync replicas have it. Takes the record, so that an implementation which
+    /// has handed it on need not keep it in memory while it waits.
+    fn produce(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>>;
 
     /// Hands a command to the consumer; does not wait for its effect.
     fn command(&self, command: Command);

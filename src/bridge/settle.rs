@@ -53,8 +53,8 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
     }
     let kind = conclusion.outcome;
     let domain = core.name_for_show(work, kind).await;
-    let outcome = core.outcome(work, conclusion, domain);
-    if core.write(work, &outcome).await.is_err() {
+    let outcome = || core.outcome(work, &conclusion, domain.as_deref());
+    if core.write(work, outcome).await.is_err() {
         return Fate::Abandoned;
     }
     core.metrics.outcome(kind);
@@ -62,8 +62,7 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
 }
 
 async fn write_letter<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: &Conclusion) -> Result<(), Gone> {
-    let letter = core.dead_letter(work, conclusion);
-    core.write(work, &letter).await?;
+    core.write(work, || core.dead_letter(work, conclusion)).await?;
     core.metrics.dead_letter();
     Ok(())
 }

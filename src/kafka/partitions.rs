@@ -1,7 +1,8 @@
 //! What the consumer thread knows of its partitions. Plain data: no Kafka call is made here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::bridge::seams::{Epoch, PartitionId};
 
@@ -26,14 +27,14 @@ struct Partition {
 #[derive(Debug)]
 pub(super) struct Partitions {
     topics: Arc<[Arc<str>]>,
-    table: HashMap<PartitionId, Partition>,
+    table: FxHashMap<PartitionId, Partition>,
     /// The worker takes nothing at present: everything is paused.
     choked: bool,
 }
 
 impl Partitions {
     pub(super) fn new(topics: Arc<[Arc<str>]>) -> Self {
-        Self { topics, table: HashMap::new(), choked: false }
+        Self { topics, table: FxHashMap::default(), choked: false }
     }
 
     /// The id of a partition by its topic's name; `None` for topics that were not subscribed to.

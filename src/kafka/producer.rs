@@ -73,14 +73,16 @@ impl Producer {
     ///
     /// # Errors
     /// As [`ProduceFault`] says. After a transient fault the record may be in the log nevertheless.
-    pub async fn send(&self, record: &OutRecord) -> Result<(), ProduceFault> {
+    pub async fn send(&self, record: OutRecord) -> Result<(), ProduceFault> {
         let context = self.inner.context();
         let mut delivery = context.deliveries.open();
-        if let Err(error) = self.enqueue(record, delivery.place()) {
-            Box::pin(self.enqueue_when_room(record, delivery.place(), error)).await?;
+        if let Err(error) = self.enqueue(&record, delivery.place()) {
+            Box::pin(self.enqueue_when_room(&record, delivery.place(), error)).await?;
         }
         delivery.sent();
-        delivery.await.map_err(|error| self.fault(&error, record))
+        // The client has its own copy. Hundreds of records wait here at a time, and what they hold the caches do not.
+        let OutRecord { topic, partition, .. } = record;
+        delivery.await.map_err(|error| self.fault(&error, &topic, partition))
     }
 
     /// Tries again and again while the client's queue is full.
@@ -96,7 +98,7 @@ impl Producer {
             // A delivery is told just before its room is free, so the last one may be told too early.
             let _ = tokio::time::timeout(ROOM_CHECK, room).await;
         }
-        Err(self.fault(&error, record))
+        Err(self.fault(&error, &record.topic, record.partition))
     }
 
     /// Waits until everything sent is delivered or has failed; true when it did so in time. Blocks.
@@ -120,10 +122,10 @@ impl Producer {
         self.inner.send(out).map_err(|(error, _)| error)
     }
 
-    fn fault(&self, error: &KafkaError, record: &OutRecord) -> ProduceFault {
+    fn fault(&self, error: &KafkaError, topic: &str, partition: Option<i32>) -> ProduceFault {
         match error.rdkafka_error_code() {
-            Some(code) => fault(code, &record.topic, record.partition, self.inner.client().fatal_error()),
-            None => ProduceFault::Permanent(format!("cannot write to {}: {error}", record.topic)),
+            Some(code) => fault(code, topic, partition, self.inner.client().fatal_error()),
+            None => ProduceFault::Permanent(format!("cannot write to {topic}: {error}")),
         }
     }
 }
@@ -150,7 +152,7 @@ impl KafkaLog {
 }
 
 impl Log for KafkaLog {
-    async fn produce(&self, record: &OutRecord) -> Result<(), ProduceFault> {
+    async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
         self.producer.send(record).await
     }
 

@@ -135,9 +135,14 @@ pub(crate) fn depth(value: &RawValue) -> usize {
 /// Writes `value` into a fresh buffer with room for `capacity` bytes.
 pub(crate) fn to_vec<T: Serialize>(value: &T, capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
-    #[expect(clippy::expect_used, reason = "our documents have string keys only, and a Vec takes every byte")]
-    serde_json::to_writer(&mut bytes, value).expect("a document of ours serialises");
+    write_value(&mut bytes, value);
     bytes
+}
+
+/// Appends a value of ours.
+pub(crate) fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    #[expect(clippy::expect_used, reason = "our documents have string keys only, and a Vec takes every byte")]
+    serde_json::to_writer(out, value).expect("a document of ours serialises");
 }
 
 /// A name for people: as it is when it looks like a name, otherwise its length. A stranger's key can be anything, also a

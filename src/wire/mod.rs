@@ -14,6 +14,7 @@ mod token;
 mod decode;
 
 mod dead_letter;
+mod document;
 mod outcome;
 
 mod builder;

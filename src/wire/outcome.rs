@@ -5,13 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::target::ActivityView;
 use super::time::Millis;
-use super::{Action, ActivityRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, json, names};
+use super::{Action, ActivityRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, document, json, names};
 
 /// What became of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -187,7 +186,7 @@ impl Outcome {
         topic: Arc<str>,
         partition: i32,
     ) -> OutRecord {
-        let value = Bytes::from(json::to_vec(&OutcomeDocument::of(&self, activity), self.size_hint(activity)));
+        let value = Bytes::from(self.document(activity));
         let mut headers = Headers::with_capacity(5);
         headers.push(names::OUTCOME, Bytes::from_static(self.kind.as_str().as_bytes()));
         headers.push(names::SOURCE_TOPIC, Bytes::copy_from_slice(self.source.topic.as_bytes()));
@@ -217,6 +216,37 @@ impl Outcome {
         let text: OutcomeText =
             serde_json::from_slice(value).map_err(|fault| OutcomeFault::Json(json::describe(&fault)))?;
         text.read()
+    }
+
+    /// The document as it is written. The order of fields is part of what people see, and never changes.
+    fn document(&self, activity: Option<ActivityView<'_>>) -> Vec<u8> {
+        document::object(self.size_hint(activity), |doc| {
+            doc.word("outcome", Some(self.kind.as_str()));
+            doc.word("action", self.action.map(Action::as_str));
+            doc.text("reason", self.reason.as_deref());
+            doc.text("detail", self.detail.as_deref());
+            doc.word("evidence", self.evidence.map(Evidence::as_str));
+            match activity {
+                Some(activity) => doc.object("activity", |doc| activity.write(doc)),
+                None => doc.raw("activity", "null"),
+            }
+            doc.text("idempotency_key", self.idempotency_key.as_deref());
+            let mut hex = [0; 32];
+            doc.word("fingerprint", self.fingerprint.as_ref().map(|print| print.hex(&mut hex)));
+            doc.flag("cancel_requested", self.cancel_requested);
+            let source = &self.source;
+            doc.object("source", |doc| {
+                doc.text("topic", Some(&source.topic));
+                doc.number("partition", Some(source.partition.into()));
+                doc.number("offset", Some(source.offset));
+                doc.time("timestamp", source.timestamp_ms.and_then(Millis::valid));
+            });
+            doc.number("attempts", Some(self.attempts.into()));
+            doc.time("received_at", Some(Millis(self.received_at_ms)));
+            doc.time("settled_at", Some(Millis(self.settled_at_ms)));
+            // Always an object, so that readers need not ask.
+            doc.raw("metadata", self.metadata.as_ref().map_or("{}", |raw| raw.get()));
+        })
     }
 
     /// About how long the document will be; too little only costs a second allocation.
@@ -249,80 +279,6 @@ pub enum OutcomeFault {
     /// A field is out of range.
     #[error("not an outcome: `{0}` is out of range")]
     Field(&'static str),
-}
-
-/// The document as it is written. The order of fields is part of what people see, and never changes.
-#[derive(Serialize)]
-struct OutcomeDocument<'a> {
-    outcome: OutcomeKind,
-    action: Option<Action>,
-    reason: Option<&'a str>,
-    detail: Option<&'a str>,
-    evidence: Option<Evidence>,
-    activity: Option<ActivityView<'a>>,
-    idempotency_key: Option<&'a str>,
-    fingerprint: Option<Hex>,
-    cancel_requested: bool,
-    source: SourceDocument<'a>,
-    attempts: u32,
-    received_at: Millis,
-    settled_at: Millis,
-    metadata: Metadata<'a>,
-}
-
-#[derive(Serialize)]
-struct SourceDocument<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    timestamp: Option<Millis>,
-}
-
-impl<'a> OutcomeDocument<'a> {
-    fn of(outcome: &'a Outcome, activity: Option<ActivityView<'a>>) -> Self {
-        let source = &outcome.source;
-        Self {
-            outcome: outcome.kind,
-            action: outcome.action,
-            reason: outcome.reason.as_deref(),
-            detail: outcome.detail.as_deref(),
-            evidence: outcome.evidence,
-            activity,
-            idempotency_key: outcome.idempotency_key.as_deref(),
-            fingerprint: outcome.fingerprint.map(Hex),
-            cancel_requested: outcome.cancel_requested,
-            source: SourceDocument {
-                topic: &source.topic,
-                partition: source.partition,
-                offset: source.offset,
-                timestamp: source.timestamp_ms.and_then(Millis::valid),
-            },
-            attempts: outcome.attempts,
-            received_at: Millis(outcome.received_at_ms),
-            settled_at: Millis(outcome.settled_at_ms),
-            metadata: Metadata(outcome.metadata.as_deref()),
-        }
-    }
-}
-
-struct Hex(Fingerprint);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.hex(&mut [0; 32]))
-    }
-}
-
-/// Always an object, so that readers need not ask.
-struct Metadata<'a>(Option<&'a RawValue>);
-
-impl Serialize for Metadata<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(raw) => raw.serialize(serializer),
-            None => serializer.serialize_map(Some(0))?.end(),
-        }
-    }
 }
 
 /// The document as it is read.

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::document::Object;
 use super::token::{TaskToken, TokenClaims};
 
 /// What percent-encoding leaves alone: the unreserved characters of RFC 3986.
@@ -210,6 +211,18 @@ impl<'a> ActivityView<'a> {
                 activity_type: None,
             },
         }
+    }
+
+    /// The fields, in the order of the contract.
+    pub(crate) fn write(&self, doc: &mut Object<'_>) {
+        doc.text("domain_id", self.domain_id);
+        doc.text("domain", self.domain);
+        doc.text("workflow_id", self.workflow_id);
+        doc.text("run_id", self.run_id);
+        doc.number("schedule_id", self.schedule_id);
+        doc.number("attempt", self.attempt);
+        doc.text("activity_id", self.activity_id);
+        doc.text("activity_type", self.activity_type);
     }
 
     /// Length of the names, for a buffer.

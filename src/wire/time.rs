@@ -35,6 +35,12 @@ impl Millis {
         (EARLIEST..=LATEST).contains(&self.0)
     }
 
+    /// Appends the time.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail, and the time is one that can be written.
+        let _ = PRINTER.print_timestamp(&self.timestamp(), out);
+    }
+
     fn timestamp(self) -> Timestamp {
         Timestamp::from_millisecond(self.0.clamp(EARLIEST, LATEST)).unwrap_or(Timestamp::UNIX_EPOCH)
     }

@@ -39,7 +39,7 @@ async fn an_acknowledged_record_is_in_the_log_as_it_was_sent() {
     let cluster = cluster(2);
     let producer = producer(&cluster, &[], Arc::default());
     let log = KafkaLog::new(producer.clone(), std::sync::mpsc::channel().0);
-    log.produce(&record(b"value")).await.unwrap();
+    log.produce(record(b"value")).await.unwrap();
     assert!(producer.cluster_id(PATIENCE).is_some());
 
     let mut reader = consumer(member_config(&cluster, "reader"));
@@ -62,7 +62,7 @@ async fn passing_trouble_inside_the_cluster_is_not_the_callers() {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
         ],
     );
-    producer.send(&record(b"value")).await.unwrap();
+    producer.send(record(b"value")).await.unwrap();
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn what_somebody_must_change_is_permanent_and_says_what() {
     for (error, advice) in table {
         let producer = producer(&cluster, &[], Arc::default());
         cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
-        match producer.send(&record(b"value")).await {
+        match producer.send(record(b"value")).await {
             Err(ProduceFault::Permanent(text)) => assert!(text.contains(advice), "{text}"),
             other => panic!("{error:?}: {other:?}"),
         }
@@ -84,10 +84,10 @@ async fn what_somebody_must_change_is_permanent_and_says_what() {
     let producer = producer(&cluster, &[("message.max.bytes", "1000")], Arc::default());
     let mut large = record(b"");
     large.value = Some(vec![0; 2_000].into());
-    assert!(matches!(producer.send(&large).await, Err(ProduceFault::Permanent(_))), "refused by the client itself");
+    assert!(matches!(producer.send(large).await, Err(ProduceFault::Permanent(_))), "refused by the client itself");
     let mut elsewhere = record(b"value");
     elsewhere.partition = Some(9);
-    match producer.send(&elsewhere).await {
+    match producer.send(elsewhere).await {
         Err(ProduceFault::Permanent(text)) => assert!(text.contains("at least 10 partitions"), "{text}"),
         other => panic!("{other:?}"),
     }
@@ -99,9 +99,9 @@ async fn brokers_that_are_away_are_transient_and_told() {
     let told = Arc::new(Told::default());
     let producer =
         producer(&cluster, &[("message.timeout.ms", "1000"), ("reconnect.backoff.max.ms", "200")], told.clone());
-    producer.send(&record(b"value")).await.unwrap();
+    producer.send(record(b"value")).await.unwrap();
     cluster.broker_down(-1).unwrap();
-    match producer.send(&record(b"value")).await {
+    match producer.send(record(b"value")).await {
         Err(ProduceFault::Transient(text)) => assert!(text.contains("activity-replies/1"), "{text}"),
         other => panic!("{other:?}"),
     }
@@ -109,7 +109,7 @@ async fn brokers_that_are_away_are_transient_and_told() {
     until("it is told", || told.reason(key).is_some()).await;
     cluster.broker_up(-1).unwrap();
     until("records are taken again", || true).await;
-    while producer.send(&record(b"value")).await.is_err() {}
+    while producer.send(record(b"value")).await.is_err() {}
     until("it is over", || told.reason(key).is_none()).await;
 }
 
@@ -122,7 +122,7 @@ async fn a_producer_that_gets_no_id_is_dead_and_says_which_permission_it_needs()
     );
     let producer = producer(&cluster, &[], Arc::default());
     for _ in 0..2 {
-        match producer.send(&record(b"value")).await {
+        match producer.send(record(b"value")).await {
             Err(ProduceFault::Fatal(text)) => assert!(text.contains("IDEMPOTENT_WRITE"), "{text}"),
             other => panic!("{other:?}"),
         }
@@ -134,7 +134,7 @@ async fn a_full_queue_makes_senders_wait() {
     let cluster = cluster(2);
     let producer = producer(&cluster, &[("queue.buffering.max.messages", "3")], Arc::default());
     let record = record(b"value");
-    let all = join_all((0..100).map(|_| producer.send(&record)));
+    let all = join_all((0..100).map(|_| producer.send(record.clone())));
     let sent = tokio::time::timeout(PATIENCE, all).await.expect("all are sent");
     assert!(sent.iter().all(Result::is_ok));
 }
@@ -145,7 +145,7 @@ async fn flush_waits_for_what_nobody_waits_for() {
     let producer = producer(&cluster, &[("linger.ms", "200")], Arc::default());
     let record = record(b"value");
     // Polled once, then dropped: the record is on its way.
-    assert!(tokio::time::timeout(Duration::ZERO, producer.send(&record)).await.is_err());
+    assert!(tokio::time::timeout(Duration::ZERO, producer.send(record)).await.is_err());
     assert!(producer.flush(PATIENCE));
     let mut reader = consumer(member_config(&cluster, "reader"));
     read(&mut reader, 1).await;

@@ -234,15 +234,15 @@ fn source_offset(record: &OutRecord, outcome: Option<&Outcome>) -> i64 {
 }
 
 impl Log for Rc<LogModel> {
-    async fn produce(&self, record: &OutRecord) -> Result<(), ProduceFault> {
+    async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
         let outcome = (&*record.topic == OUTCOMES).then(|| Outcome::parse(record.value.as_ref().unwrap()).unwrap());
-        let offset = source_offset(record, outcome.as_ref());
+        let offset = source_offset(&record, outcome.as_ref());
         self.events.borrow_mut().push(Event::Writing(record.topic.to_string(), offset));
         assert!(self.events.borrow().len() < RUNAWAY, "writes without a pause");
         if let Some(outcome) = &outcome {
             self.check_order(outcome);
         }
-        let act = (self.decide.borrow_mut())(record);
+        let act = (self.decide.borrow_mut())(&record);
         match act {
             Act::Ack => {}
             Act::AckAfter(delay) => tokio::time::sleep(delay).await,
