@@ -15,7 +15,7 @@ use crate::bridge::{self, Ending, Intake, Options, Shared, rate_limiter};
 use crate::cadence;
 use crate::config::{OnRetentionGap, Settings};
 use crate::exit::Exit;
-use crate::kafka::{self, Condition, ConsumerSpec, KafkaLog, Observer, OnGap, Producer, ProducerSpec};
+use crate::kafka::{self, Condition, ConsumerSpec, KafkaLog, Observer, OnGap, Producer, ProducerSpec, ReaderSpec};
 
 /// How often lag is measured.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -222,8 +222,12 @@ impl Setup {
             Ok(consumer) => consumer,
             Err(error) => return Ended::failed(with_source(&error)),
         };
-        let log = KafkaLog::new(producer, consumer.commands);
-        let intake = Intake { control: consumer.control, records: consumer.records };
+        let reader = match kafka::read_back::spawn(reader_spec(&settings, worker)) {
+            Ok(reader) => reader,
+            Err(error) => return Ended::failed(with_source(&error)),
+        };
+        let log = KafkaLog::new(producer, consumer.commands, reader.asks);
+        let intake = Intake { control: consumer.control, records: consumer.records, pieces: reader.pieces };
         match bridge::run(engine, log, options, shared, intake, stop).await {
             Ending::Drained => Ended { exit: Exit::Ok, message: None },
             Ending::DrainMissed(left) => Ended {
@@ -258,6 +262,16 @@ fn consumer_spec(settings: &Settings, worker: usize, observer: Arc<Ears>) -> Con
         lookup_timeout: settings.kafka.metadata_timeout,
         statistics_interval: STATISTICS_INTERVAL,
         observer,
+    }
+}
+
+fn reader_spec(settings: &Settings, worker: usize) -> ReaderSpec {
+    ReaderSpec {
+        name: format!("ledger-{worker}"),
+        config: kafka::client::reader(&settings.kafka, worker),
+        topic: settings.topics.outcomes.as_str().into(),
+        reply_topics: settings.topics.replies.clone(),
+        lookup_timeout: settings.kafka.metadata_timeout,
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handback::admin::{Health, Metrics};
-use handback::bridge::seams::{Accepted, Call, CallError, Command, DomainRef, Engine, Log, ProduceFault, Wiring};
+use handback::bridge::seams::{
+    Accepted, Call, CallError, Command, DomainRef, Engine, Log, ProduceFault, ReadBack, Wiring,
+};
 use handback::bridge::{self, Ending, Intake, Options, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
-use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
+use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec, ReaderSpec};
 use handback::wire::OutRecord;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +58,16 @@ pub(crate) fn consumer_spec(settings: &Settings) -> ConsumerSpec {
     }
 }
 
+fn reader_spec(settings: &Settings) -> ReaderSpec {
+    ReaderSpec {
+        name: "ledger".to_owned(),
+        config: kafka::client::reader(&settings.kafka, 0),
+        topic: settings.topics.outcomes.as_str().into(),
+        reply_topics: settings.topics.replies.clone(),
+        lookup_timeout: Duration::from_secs(10),
+    }
+}
+
 pub(crate) fn play(stage: &Stage) -> Figures {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(stage))
@@ -71,19 +83,20 @@ async fn run(stage: &Stage) -> Figures {
         observer: Arc::new(()),
     };
     let producer = Producer::new(spec).unwrap();
+    let reader = kafka::read_back::spawn(reader_spec(&settings)).unwrap();
     let seen = Rc::new(RefCell::new(Seen::default()));
     let stop = CancellationToken::new();
     let engine =
         Timed { client: Client::connect(&settings.cadence, Arc::clone(&metrics)).unwrap(), seen: Rc::clone(&seen) };
     let log = Counted {
-        log: KafkaLog::new(producer, consumer.commands),
+        log: KafkaLog::new(producer, consumer.commands, reader.asks),
         seen: Rc::clone(&seen),
         records: stage.records,
         stop: stop.clone(),
     };
     let shared = Shared { metrics, health: Arc::new(Health::new()), limiter: None, wall_clock };
     let options = Options::new(&settings, 0, "bench".into(), 1);
-    let intake = Intake { control: consumer.control, records: consumer.records };
+    let intake = Intake { control: consumer.control, records: consumer.records, pieces: reader.pieces };
     let ending = bridge::run(engine, log, options, shared, intake, stop).await;
     assert_eq!(ending, Ending::Drained);
     let figures = seen.borrow_mut().figures.take();
@@ -142,6 +155,10 @@ impl Log for Counted {
             self.stop.cancel();
         }
         answer
+    }
+
+    fn read_back(&self, ask: ReadBack) {
+        self.log.read_back(ask);
     }
 
     fn command(&self, command: Command) {

@@ -56,6 +56,7 @@ struct WorkerHandles {
     records: Gauge,
     bytes: Gauge,
     breaker: Gauge,
+    ledger: Gauge,
 }
 
 /// All metrics of a process. Share it in an `Arc`; every method takes `&self` and none blocks for long.
@@ -82,6 +83,9 @@ pub struct Metrics {
     produce_retries: Counter,
     late_finishes: Counter,
     commit_failures: Counter,
+    ledger_hits: Counter,
+    ledger_entries: Family<WorkerLabels, Gauge>,
+    ledger_missing: Counter,
     ready: Gauge,
 }
 
@@ -109,6 +113,9 @@ impl Default for Metrics {
             produce_retries: Counter::default(),
             late_finishes: Counter::default(),
             commit_failures: Counter::default(),
+            ledger_hits: Counter::default(),
+            ledger_entries: Family::default(),
+            ledger_missing: Counter::default(),
             ready: Gauge::default(),
         };
         metrics.register();
@@ -150,6 +157,11 @@ impl Metrics {
         to.register("late_finishes", text, self.late_finishes.clone());
         let text = "Commits of offsets that failed; they are tried again, unless their partition leaves first";
         to.register("commit_failures", text, self.commit_failures.clone());
+        let text = "Replies that the ledger recognised as repeats: calls to the engine that were not needed";
+        to.register("ledger_hits", text, self.ledger_hits.clone());
+        to.register("ledger_entries", "Applied answers that a worker remembers", self.ledger_entries.clone());
+        let text = "Partitions that were opened without their whole ledger";
+        to.register("ledger_missing", text, self.ledger_missing.clone());
     }
 
     /// Everything as OpenMetrics text.
@@ -227,6 +239,23 @@ impl Metrics {
         self.commit_failures.inc();
     }
 
+    /// The ledger recognised a reply as a repeat.
+    pub fn ledger_hit(&self) {
+        self.ledger_hits.inc();
+    }
+
+    /// A partition was opened without its whole ledger.
+    pub fn opened_without_ledger(&self) {
+        self.ledger_missing.inc();
+    }
+
+    /// Applied answers that worker number `worker` remembers.
+    pub fn ledger(&self, worker: usize, entries: usize) {
+        if let Some(handles) = self.worker(worker) {
+            handles.ledger.set(gauge_value(entries));
+        }
+    }
+
     /// A write to the log failed and is tried again.
     pub fn produce_retry(&self) {
         self.produce_retries.inc();
@@ -243,6 +272,7 @@ impl Metrics {
             records: self.in_flight_records.get_or_create_owned(&labels),
             bytes: self.in_flight_bytes.get_or_create_owned(&labels),
             breaker: self.breaker_state.get_or_create_owned(&labels),
+            ledger: self.ledger_entries.get_or_create_owned(&labels),
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! The core: what becomes of a reply. Knows neither Kafka nor Cadence, only the two seams.
 //!
 //! The story of one record is told in `settle`; the loop that starts stories and moves offsets is `worker`. What they
-//! rest on is pure: `offsets`, `lanes`, `breaker`, `retry`.
+//! rest on is pure: `offsets`, `lanes`, `ledger`, `breaker`, `retry`.
 
 pub mod seams;
 
@@ -14,6 +14,7 @@ mod options;
 mod partitions;
 mod places;
 mod records;
+mod repeats;
 mod unready;
 mod watch;
 mod windows;
@@ -21,6 +22,7 @@ mod work;
 
 pub mod breaker;
 pub mod lanes;
+pub mod ledger;
 pub mod offsets;
 pub mod retry;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{breaker, retry};
+use super::{breaker, ledger, retry};
 use crate::config::{DeadLetters, Settings};
 use crate::wire::Limits;
 
@@ -52,13 +52,17 @@ pub struct Options {
     pub revoke_timeout: Duration,
     /// How often offsets are handed to the consumer.
     pub offset_interval: Duration,
+    /// What is remembered of applied answers; `None` for nothing.
+    pub ledger: Option<ledger::Bounds>,
+    /// How long a partition waits for its ledger to be read.
+    pub ledger_timeout: Duration,
 }
 
 impl Options {
     /// The options of worker number `worker`. `cluster_id` is Kafka's; `seed` makes jitter replayable.
     #[must_use]
     pub fn new(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
-        let Settings { topics, bridge, cadence, retry, breaker, .. } = settings;
+        let Settings { topics, bridge, cadence, retry, breaker, ledger, .. } = settings;
         let limits = |topic: &String| Limits {
             max_payload_bytes: bridge.max_payload_bytes,
             require_json: topics.require_json.contains(topic),
@@ -100,6 +104,12 @@ impl Options {
             drain_timeout: bridge.drain_timeout,
             revoke_timeout: bridge.revoke_timeout,
             offset_interval: bridge.offset_interval,
+            ledger: ledger.enabled.then(|| ledger::Bounds {
+                max_age_s: u32::try_from(ledger.max_age.as_secs()).unwrap_or(u32::MAX),
+                max_entries: ledger.max_entries,
+                max_total: ledger.max_total,
+            }),
+            ledger_timeout: ledger.load_timeout,
         }
     }
 }

@@ -23,6 +23,15 @@ pub(crate) struct Partition {
     pub(crate) started: usize,
     /// Revoked: nothing may start.
     pub(crate) draining: bool,
+    /// The reading of the ledger that its records wait for.
+    opening: Option<u64>,
+}
+
+impl Partition {
+    /// Whether its ledger is still being read.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some()
+    }
 }
 
 /// How long the work of one assignment may go on.
@@ -51,6 +60,7 @@ impl Partitions {
                 blocked: false,
                 started: 0,
                 draining: false,
+                opening: None,
             };
             self.0.insert(id, fresh);
         }
@@ -111,6 +121,17 @@ impl Partitions {
     /// All partitions with the epoch each is in.
     pub(crate) fn ids(&self) -> Vec<(PartitionId, Epoch)> {
         self.0.iter().map(|(id, p)| (*id, p.epoch)).collect()
+    }
+
+    /// Lets nothing start for the partitions of this number until [`Partitions::release`] is called with `ticket`.
+    pub(crate) fn hold_for(&mut self, number: i32, ticket: u64) {
+        let of_number = self.0.iter_mut().filter(|(id, _)| id.partition == number);
+        of_number.for_each(|(_, partition)| partition.opening = Some(ticket));
+    }
+
+    /// Lets records start that wait for this ticket.
+    pub(crate) fn release(&mut self, ticket: u64) {
+        self.0.values_mut().filter(|p| p.opening == Some(ticket)).for_each(|p| p.opening = None);
     }
 
     /// Partitions that hold records back.

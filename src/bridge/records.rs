@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::core::Core;
@@ -74,6 +75,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         outcome.evidence = conclusion.evidence;
         outcome.cancel_requested = conclusion.cancel_requested;
         outcome.attempts = conclusion.attempts;
+        outcome.ledger = conclusion.entry.map(|entry| Bytes::copy_from_slice(&entry.to_bytes()));
         let activity = match &work.reply {
             Ok(reply) => {
                 outcome.action = Some(reply.answer.action());

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use crate::wire::{Answer, OutRecord, Record, RefusalCode, Target};
+use crate::wire::{Answer, LedgerEntry, OutRecord, Record, RefusalCode, Target};
 
 /// One attempt to tell the engine what became of an activity.
 #[derive(Clone, Copy, Debug)]
@@ -156,11 +156,67 @@ pub enum ProduceFault {
     Fatal(String),
 }
 
+/// Asks for what the outcome topic holds for one partition's ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadBack {
+    /// Names this question in the answer.
+    pub ticket: u64,
+    /// Number of the partition.
+    pub partition: i32,
+    /// Offset to begin at. `None` begins as far back as the other two reach.
+    pub from: Option<i64>,
+    /// What was written earlier is not wanted, in milliseconds since the epoch.
+    pub since_ms: i64,
+    /// No more records than this, counted from the end.
+    pub max_records: usize,
+}
+
+/// A piece of the answer to a [`ReadBack`]. Pieces of one partition come in order.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Which question it answers.
+    pub ticket: u64,
+    /// Number of the partition.
+    pub partition: i32,
+    /// What was applied, in the order of the topic.
+    pub entries: Vec<Remembered>,
+    /// Where reading goes on: everything before was looked at. `None` when nothing was.
+    pub next: Option<i64>,
+    /// Whether more comes.
+    pub reading: Reading,
+}
+
+/// How far an answer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// This many records are still to be read, about.
+    Left(u64),
+    /// Everything that was there when it was asked.
+    Done,
+    /// Nothing more comes, and why.
+    Failed(String),
+}
+
+/// An answer that was applied, as its outcome tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The entry.
+    pub entry: LedgerEntry,
+    /// Index in `topics.replies` of the topic that its record stands on; `None` when it is not read any more.
+    pub topic: Option<u16>,
+    /// When the outcome was written, in milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
 /// The log: where outcomes become durable and offsets move.
 pub trait Log {
     /// Writes a record and resolves once all in-sync replicas have it. Takes the record, so that an implementation which
     /// has handed it on need not keep it in memory while it waits.
     fn produce(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>>;
+
+    /// Asks for the ledger's entries of a partition. Does not wait: the answer comes through
+    /// [`Intake::pieces`](super::Intake::pieces).
+    fn read_back(&self, ask: ReadBack);
 
     /// Hands a command to the consumer; does not wait for its effect.
     fn command(&self, command: Command);

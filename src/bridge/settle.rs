@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::gate::Pass;
+use super::repeats::Repeat;
 use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
 use super::unready::Held;
@@ -23,20 +24,26 @@ enum Asked {
 /// Takes one record to its end. The order of writes is the promise: dead letter, outcome, and only then, by returning
 /// [`Fate::Settled`], the offset.
 pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mut slot: Slot) -> Fate {
+    let entry = core.ledger_entry(work);
     let asked = match &work.reply {
         Err(refusal) => Asked::Concluded(refused(refusal)),
         Ok(_) if work.overtaken.get() => Asked::Silent,
         Ok(reply) => match forbidden(core, work, reply).await {
             Ok(Some(conclusion)) => Asked::Concluded(conclusion),
-            Ok(None) => ask(core, work, reply, &mut slot).await,
+            Ok(None) => match core.repeat(work, entry.as_ref()) {
+                Repeat::Unknown => ask(core, work, reply, &mut slot).await,
+                Repeat::Redelivery => Asked::Silent,
+                Repeat::Told(conclusion) => Asked::Concluded(conclusion),
+            },
             Err(Gone) => Asked::Abandoned,
         },
     };
-    let conclusion = match asked {
+    let mut conclusion = match asked {
         Asked::Concluded(conclusion) => conclusion,
         Asked::Silent => return Fate::Settled,
         Asked::Abandoned => return Fate::Abandoned,
     };
+    conclusion.entry = entry.filter(|_| conclusion.outcome == OutcomeKind::Applied);
     let news = conclusion.cancel_requested;
     slot.start_recording().await;
     let fate = record(core, work, conclusion).await;
@@ -57,6 +64,7 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
     if core.write(work, outcome).await.is_err() {
         return Fate::Abandoned;
     }
+    core.remember(work, conclusion.entry);
     core.metrics.outcome(kind);
     Fate::Settled
 }
@@ -239,6 +247,7 @@ fn applied<E: Engine, L: Log>(
         cancel_requested,
         attempts,
         engine_status: None,
+        entry: None,
     })
 }
 
@@ -259,6 +268,7 @@ fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
         cancel_requested: false,
         attempts: tries.attempts() + 1,
         engine_status: Some(error.status),
+        entry: None,
     })
 }
 

@@ -18,7 +18,7 @@ use super::core::{Core, Shared};
 use super::lanes::Lanes;
 use super::options::Options;
 use super::partitions::Partitions;
-use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Received, Wiring};
+use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Piece, Received, Wiring};
 use super::settle::{UNFORESEEN, settle, settle_panicked};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
@@ -27,8 +27,10 @@ use crate::admin::BreakerGauge;
 use crate::wire::{self, Limits, Record, Refusal, RefusalCode, Reply};
 
 mod handover;
+mod opening;
 
 use handover::Leaving;
+use opening::Opening;
 
 /// What the consumer sends.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Intake {
     pub control: UnboundedReceiver<Control>,
     /// Records in batches.
     pub records: Receiver<Vec<Received>>,
+    /// What was asked for with [`Log::read_back`].
+    pub pieces: Receiver<Piece>,
 }
 
 /// Why a worker ended.
@@ -68,6 +72,9 @@ struct Worker<E, L> {
     delivered_at_ms: i64,
     running: FuturesUnordered<LocalBoxFuture<'static, (Rc<Work>, Fate)>>,
     leaving: Option<Leaving>,
+    /// Ledgers that are being read.
+    openings: Vec<Opening>,
+    last_ticket: u64,
     /// Whether the consumer was told to pause because of the gate.
     paused: bool,
 }
@@ -114,6 +121,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             delivered_at_ms: 0,
             running: FuturesUnordered::new(),
             leaving: None,
+            openings: Vec::new(),
+            last_ticket: 0,
             paused: false,
             core,
         }
@@ -162,6 +171,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                     self.finish_more();
                 }
                 () = until(leave_by) => self.let_go(true),
+                Some(piece) = intake.pieces.recv() => self.take_in(piece),
                 _ = tick.tick() => self.tick(),
                 () = windows.freed() => {}
                 batch = intake.records.recv(), if hungry => match batch {
@@ -211,7 +221,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let (id, epoch) = (received.partition, received.epoch);
         // Read under an assignment that has ended: the new owner has it.
         let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
-        if partition.offsets.gap() >= self.core.options.max_gap {
+        if partition.is_opening() || partition.offsets.gap() >= self.core.options.max_gap {
             return TakenUp::Blocked(received);
         }
         let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
@@ -314,6 +324,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         if !committable.is_empty() {
             self.core.log.command(Command::Store(committable));
         }
+        self.open_overdue();
         self.retry_held();
         // One reply goes first, but with none in hand there is none to wait for: an idle process is ready.
         let idle = self.windows.in_hand().0 == 0 && self.core.gate.admits();
@@ -347,6 +358,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             },
         );
         let now = self.core.now_ms();
+        self.core.ledger.borrow_mut().expire(now);
+        metrics.ledger(options.worker, self.core.ledger.borrow().len());
         for (id, partition) in self.partitions.iter() {
             let oldest = partition.offsets.oldest_timestamp_ms();
             let age = oldest.map_or(0.0, |ms| (now - ms).max(0) as f64 / 1000.0);

@@ -45,6 +45,7 @@ pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_require
     cadence(&mut checks, settings);
     bridge(&mut checks, settings);
     retry_and_breaker(&mut checks, settings);
+    ledger(&mut checks, settings);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
         checks.must(&["log.filter"], false, || format!("{error}"));
     }
@@ -201,6 +202,17 @@ fn bridge(checks: &mut Checks<'_>, Settings { bridge, kafka, .. }: &Settings) {
             )
         });
     }
+}
+
+fn ledger(checks: &mut Checks<'_>, Settings { ledger, .. }: &Settings) {
+    checks.positive("ledger.max_age", ledger.max_age);
+    checks.positive("ledger.load_timeout", ledger.load_timeout);
+    checks.at_least_one("ledger.max_entries", ledger.max_entries);
+    checks.must(&["ledger.max_total", "ledger.max_entries"], ledger.max_entries <= ledger.max_total, || {
+        "must not be below ledger.max_entries".into()
+    });
+    // The ledger counts its entries in 32 bits.
+    checks.must(&["ledger.max_total"], u32::try_from(ledger.max_total).is_ok(), || "must be below 2^32".into());
 }
 
 fn retry_and_breaker(checks: &mut Checks<'_>, Settings { retry, breaker, .. }: &Settings) {

@@ -11,6 +11,7 @@ mod bridge;
 mod cadence;
 mod dead_letters;
 mod kafka;
+mod ledger;
 mod log;
 mod retry;
 mod topics;
@@ -39,6 +40,7 @@ pub use check::MAX_WORKERS;
 pub use dead_letters::DeadLetters;
 pub use faults::{Fault, Faults, Origin};
 pub use kafka::{GroupProtocol, Kafka};
+pub use ledger::Ledger;
 pub use log::{Log, LogFormat};
 pub use properties::Properties;
 pub use retry::Retry;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub retry: Retry,
     /// When the engine as a whole counts as down.
     pub breaker: Breaker,
+    /// What is remembered of applied answers.
+    pub ledger: Ledger,
     /// Which optional outcomes are dead letters too.
     pub dead_letters: DeadLetters,
     /// Health and metrics over HTTP.

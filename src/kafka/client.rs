@@ -106,6 +106,30 @@ pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
     layered(kafka, &defaults, &PRODUCER_ONLY, ours)
 }
 
+/// A reader of the outcome topic for the ledger: joins no group and commits nothing. librdkafka asks for a group all the
+/// same, and the bridge's own needs no further right.
+#[must_use]
+pub fn reader(kafka: &Kafka, worker: usize) -> ClientConfig {
+    let defaults = [
+        ("fetch.queue.backoff.ms", FETCH_QUEUE_BACKOFF_MS.to_string()),
+        ("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string()),
+        ("allow.auto.create.topics", "false".into()),
+    ];
+    let ours = vec![
+        ("client.id", format!("{}-ledger-{worker}", client_id(kafka, None))),
+        ("group.id", kafka.group_id.clone()),
+        ("enable.auto.commit", "false".into()),
+        ("enable.auto.offset.store", "false".into()),
+        ("enable.partition.eof", "true".into()),
+        // Retention that overtakes the reading takes entries away that were about to be forgotten.
+        ("auto.offset.reset", "earliest".into()),
+    ];
+    let mut config = layered(kafka, &defaults, &PRODUCER_ONLY, ours);
+    // It must not fence off the member that has this id.
+    config.remove("group.instance.id");
+    config
+}
+
 /// The producer of outcomes, dead letters and replies: idempotent, acknowledged by all in-sync replicas.
 #[must_use]
 pub fn producer(kafka: &Kafka) -> ClientConfig {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod read_back;
 pub mod send;
 pub mod topics;
 
@@ -23,3 +24,4 @@ pub use consumer::{ConsumerHandle, ConsumerSpec, spawn};
 pub use errors::{Condition, Error, Observer};
 pub use positions::OnGap;
 pub use producer::{KafkaLog, Producer, ProducerSpec, cluster_id};
+pub use read_back::ReaderSpec;

@@ -22,7 +22,7 @@ use super::deliveries::Deliveries;
 use super::errors::{self, Conditions, Error, Observer};
 use super::produce_fault::fault;
 use super::statistics::Statistics;
-use crate::bridge::seams::{Command, Log, ProduceFault};
+use crate::bridge::seams::{Command, Log, ProduceFault, ReadBack};
 use crate::wire::OutRecord;
 
 /// How often a full queue is tried again when no delivery says that there is room.
@@ -136,24 +136,30 @@ pub fn cluster_id<C: ClientContext>(client: &Client<C>, within: Duration) -> Opt
     client.fetch_cluster_id(within).filter(|id| !id.is_empty())
 }
 
-/// The log of one worker: the shared producer and its own consumer.
+/// The log of one worker: the shared producer, its own consumer, and its own reader of the ledger.
 #[derive(Clone)]
 pub struct KafkaLog {
     producer: Producer,
     commands: Sender<Command>,
+    ledger: Sender<ReadBack>,
 }
 
 impl KafkaLog {
-    /// Joins the two.
+    /// Joins the three.
     #[must_use]
-    pub fn new(producer: Producer, commands: Sender<Command>) -> Self {
-        Self { producer, commands }
+    pub fn new(producer: Producer, commands: Sender<Command>, ledger: Sender<ReadBack>) -> Self {
+        Self { producer, commands, ledger }
     }
 }
 
 impl Log for KafkaLog {
     async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
         self.producer.send(record).await
+    }
+
+    fn read_back(&self, ask: ReadBack) {
+        // A reader that is gone answers nothing: the partition opens at the deadline.
+        let _ = self.ledger.send(ask);
     }
 
     fn command(&self, command: Command) {

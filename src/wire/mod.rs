@@ -15,6 +15,7 @@ mod decode;
 
 mod dead_letter;
 mod document;
+mod ledger;
 mod outcome;
 
 mod builder;
@@ -31,6 +32,7 @@ pub use builder::ReplyBuilder;
 pub use dead_letter::{DeadLetter, source_of};
 pub use decode::{Limits, MAX_ID_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, Mode, Reply, decode, decode_base64};
 pub use fingerprint::Fingerprint;
+pub use ledger::LedgerEntry;
 pub use outcome::{Evidence, Outcome, OutcomeFault, OutcomeKind};
 pub use print::{TokenPrint, TokenPrinter};
 pub use record::{Headers, Origin, OutRecord, Record};

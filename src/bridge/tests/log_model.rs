@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::model::Holds;
-use crate::bridge::seams::{Command, Control, Epoch, Log, PartitionId, ProduceFault};
-use crate::wire::{OutRecord, Outcome, OutcomeKind, Record, source_of};
+use crate::bridge::seams::{
+    Command, Control, Epoch, Log, PartitionId, Piece, ProduceFault, ReadBack, Reading, Remembered,
+};
+use crate::wire::{LedgerEntry, OutRecord, Outcome, OutcomeKind, Record, names, source_of};
 
 pub(super) const REPLIES: &str = "activity-replies";
 pub(super) const OUTCOMES: &str = "activity-outcomes";
@@ -47,6 +49,9 @@ pub(super) enum Event {
     Closed,
 }
 
+/// The time of the models.
+pub(super) const WRITTEN_AT: i64 = 1_763_800_000_000;
+
 /// Events of one test beyond which something spins without a pause.
 const RUNAWAY: usize = 200_000;
 
@@ -75,10 +80,15 @@ pub(super) struct LogModel {
     /// Answers to the revoke that a close brings.
     last_revoke: RefCell<Option<Prefixes>>,
     pub(super) deaf: Cell<bool>,
+    pieces: Sender<Piece>,
+    /// What was asked of the outcome topic.
+    pub(super) asked: RefCell<Vec<ReadBack>>,
+    /// Nothing is read back until the test says so.
+    pub(super) mute: Cell<bool>,
 }
 
 impl LogModel {
-    pub(super) fn new(control: UnboundedSender<Control>) -> Self {
+    pub(super) fn new(control: UnboundedSender<Control>, pieces: Sender<Piece>) -> Self {
         Self {
             decide: RefCell::new(Box::new(|_| Act::Ack)),
             holds: Holds::default(),
@@ -95,6 +105,9 @@ impl LogModel {
             control: RefCell::new(Some(control)),
             last_revoke: RefCell::default(),
             deaf: Cell::new(false),
+            pieces,
+            asked: RefCell::default(),
+            mute: Cell::new(false),
         }
     }
 
@@ -135,6 +148,24 @@ impl LogModel {
         if let Some(sender) = &*self.control.borrow() {
             let _ = sender.send(control);
         }
+    }
+
+    /// Answers a question for the ledger from what was written: offsets of outcomes are their places in the list.
+    pub(super) fn tell_ledger(&self, ask: ReadBack) {
+        let outcomes = self.outcome_records.borrow();
+        let of_partition = outcomes.iter().filter(|record| record.partition == Some(ask.partition));
+        let from = usize::try_from(ask.from.unwrap_or(0)).unwrap();
+        let entries = of_partition.clone().skip(from).filter_map(|record| {
+            let entry = LedgerEntry::parse(record.headers.last(names::LEDGER)?)?;
+            Some(Remembered { entry, topic: Some(0), at_ms: WRITTEN_AT })
+        });
+        let (entries, next) = (entries.collect(), i64::try_from(of_partition.count()).ok());
+        let piece = Piece { ticket: ask.ticket, partition: ask.partition, entries, next, reading: Reading::Done };
+        self.tell_piece(piece);
+    }
+
+    pub(super) fn tell_piece(&self, piece: Piece) {
+        self.pieces.try_send(piece).expect("room for a piece");
     }
 
     /// The consumer thread is gone.
@@ -261,6 +292,13 @@ impl Log for Rc<LogModel> {
             None => self.dead_letters.borrow_mut().push(record.clone()),
         }
         Ok(())
+    }
+
+    fn read_back(&self, ask: ReadBack) {
+        self.asked.borrow_mut().push(ask);
+        if !self.mute.get() {
+            self.tell_ledger(ask);
+        }
     }
 
     fn command(&self, command: Command) {

@@ -7,6 +7,7 @@ mod support;
 mod endings;
 mod engine_unwell;
 mod heartbeats;
+mod ledger;
 mod limits;
 mod order;
 mod outcomes;

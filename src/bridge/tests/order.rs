@@ -2,7 +2,7 @@
 
 use super::log_model::{Act, DEAD_LETTERS, Event, OUTCOMES};
 use super::model::{Step, unavailable};
-use super::support::{P0, complete, completes, fail, millis, play, rubbish, seconds};
+use super::support::{P0, WITHOUT_LEDGER, complete, completes, fail, millis, play, play_with, rubbish, seconds};
 use crate::wire::Action;
 
 #[test]
@@ -100,7 +100,7 @@ fn a_second_delivery_of_an_offset_is_one_call() {
 
 #[test]
 fn replies_to_one_activity_keep_their_order_and_others_do_not_wait() {
-    play(async |stage| {
+    play_with(WITHOUT_LEDGER, async |stage| {
         stage.engine.script("a1", [unavailable(), unavailable(), Step::held(Step::Ok)]);
         stage.deliver(P0, [complete("a1"), fail("a1"), complete("a2"), complete("a1"), complete("a3")]);
         stage.eventually("the others", |s| s.engine.count("a2") + s.engine.count("a3") == 2).await;

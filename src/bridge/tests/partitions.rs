@@ -2,7 +2,7 @@
 
 use super::log_model::{Act, OUTCOMES, transient};
 use super::model::{Step, unavailable};
-use super::support::{P0, P1, complete, completes, millis, play, play_with, seconds};
+use super::support::{P0, P1, WITHOUT_LEDGER, complete, completes, millis, play, play_with, seconds};
 use crate::bridge::seams::{Control, PartitionId, Received};
 use crate::wire::OutcomeKind;
 
@@ -113,7 +113,7 @@ fn a_missed_revoke_deadline_sends_the_contiguous_prefix() {
 
 #[test]
 fn a_late_finish_is_swallowed_and_its_offset_is_not_stored_under_the_new_epoch() {
-    play(async |stage| {
+    play_with(WITHOUT_LEDGER, async |stage| {
         stage.engine.script("a0", [Step::held(Step::Ok), Step::after(seconds(30), Step::Ok)]);
         stage.deliver(P0, completes(0..3));
         stage.eventually("all in hand", |s| s.engine.total() == 3).await;
@@ -134,7 +134,7 @@ fn a_late_finish_is_swallowed_and_its_offset_is_not_stored_under_the_new_epoch()
 
 #[test]
 fn an_assignment_on_top_of_another_ends_the_old_one() {
-    play(async |stage| {
+    play_with(WITHOUT_LEDGER, async |stage| {
         stage.engine.script("a0", [Step::held(Step::Ok)]);
         stage.engine.script("a1", vec![unavailable(); 3]);
         stage.deliver(P0, completes(0..3).into_iter().chain([complete("a0")]));

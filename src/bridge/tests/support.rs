@@ -43,6 +43,9 @@ pub(super) struct Stage {
     next: RefCell<HashMap<PartitionId, i64>>,
 }
 
+/// For tests about repeats that the ledger would answer by itself.
+pub(super) const WITHOUT_LEDGER: fn(&mut Options, &mut Shared) = |options, _| options.ledger = None;
+
 /// Plays a test with the default options (without jitter).
 pub(super) fn play(test: impl AsyncFnOnce(&mut Stage)) {
     play_with(|_, _| {}, test);
@@ -86,14 +89,15 @@ impl Stage {
         let (control_in, control) = mpsc::unbounded_channel();
         let (records_in, records) = mpsc::channel(100_000);
         let engine = Rc::new(EngineModel::default());
-        let log = Rc::new(LogModel::new(control_in));
+        let (pieces_in, pieces) = mpsc::channel(100_000);
+        let log = Rc::new(LogModel::new(control_in, pieces_in));
         let stop = CancellationToken::new();
         let worker = run(
             Rc::clone(&engine),
             Rc::clone(&log),
             options,
             shared.clone(),
-            Intake { control, records },
+            Intake { control, records, pieces },
             stop.clone(),
         );
         let running = tokio::task::spawn_local(worker);

@@ -56,8 +56,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         replaced.retain(|(id, _)| assigned.iter().any(|(new, _)| new == id));
         self.drain(&replaced);
         self.forget(&replaced);
-        let ids = assigned.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<_> = assigned.iter().map(|(id, _)| *id).collect();
         self.partitions.assign(assigned);
+        self.ask_ledgers(&ids);
         if self.paused {
             self.core.log.command(Command::Pause(ids));
         }

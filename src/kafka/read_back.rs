@@ -1,0 +1,298 @@
+//! Reads outcomes back for the ledger: on a thread of its own, as a consumer that joins no group and commits nothing.
+//!
+//! It lives while something is read: a ledger is read once per assignment, and an idle client would keep its connections
+//! and threads for nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use super::errors::Error;
+use crate::bridge::seams::{Piece, ReadBack, Reading, Remembered};
+use crate::wire::{LedgerEntry, names};
+
+/// Records looked at between two pieces.
+const PIECE: usize = 1024;
+
+/// Pieces on their way to the worker. It takes one in within a millisecond.
+const PIECES: usize = 8;
+
+/// How long a poll waits; a new question is heard after this long at the latest.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What a reader needs.
+#[derive(Clone, Debug)]
+pub struct ReaderSpec {
+    /// Name of the thread, such as `ledger-0`.
+    pub name: String,
+    /// Brokers and security: see [`super::client::reader`].
+    pub config: ClientConfig,
+    /// The outcome topic.
+    pub topic: Arc<str>,
+    /// Reply topics, in the order of `topics.replies`.
+    pub reply_topics: Vec<String>,
+    /// Bound of each look-up of offsets.
+    pub lookup_timeout: Duration,
+}
+
+/// A reader's two ends. Dropping either ends its thread.
+#[derive(Debug)]
+pub struct LedgerReader {
+    /// Questions.
+    pub asks: Sender<ReadBack>,
+    /// Answers.
+    pub pieces: mpsc::Receiver<Piece>,
+}
+
+/// Starts a reader. It connects to nobody before the first question.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn spawn(spec: ReaderSpec) -> Result<LedgerReader, Error> {
+    let (asks, questions) = channel();
+    let (answers, pieces) = mpsc::channel(PIECES);
+    let name = spec.name.clone();
+    let body = move || {
+        while let Ok(first) = questions.recv() {
+            if serve(&spec, first, &questions, &answers).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name(name).spawn(body).map_err(Error::Thread)?;
+    Ok(LedgerReader { asks, pieces })
+}
+
+/// Nobody asks or listens any more.
+struct Gone;
+
+/// Reads until nothing is left to read.
+fn serve(
+    spec: &ReaderSpec,
+    first: ReadBack,
+    questions: &Receiver<ReadBack>,
+    answers: &mpsc::Sender<Piece>,
+) -> Result<(), Gone> {
+    let consumer = match spec.config.create_with_context(Quiet) {
+        Ok(consumer) => consumer,
+        Err(error) => return tell(answers, failed(&first, format!("the Kafka client cannot be made: {error}"))),
+    };
+    let mut reader = Reader { spec, consumer, answers, reading: HashMap::new() };
+    reader.begin(first)?;
+    while !reader.reading.is_empty() {
+        loop {
+            match questions.try_recv() {
+                Ok(question) => reader.begin(question)?,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Err(Gone),
+            }
+        }
+        // The consumer is not borrowed by what follows.
+        match reader.consumer.poll(POLL).map(|heard| heard.map(|message| seen(&message, &spec.reply_topics))) {
+            None if answers.is_closed() => return Err(Gone),
+            None => {}
+            Some(Ok(seen)) => reader.take(seen)?,
+            Some(Err(KafkaError::PartitionEOF(partition))) => reader.end(partition)?,
+            Some(Err(error)) => reader.trouble(&error)?,
+        }
+    }
+    Ok(())
+}
+
+fn tell(answers: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Gone> {
+    answers.blocking_send(piece).map_err(|_| Gone)
+}
+
+fn failed(ask: &ReadBack, text: String) -> Piece {
+    let ReadBack { ticket, partition, .. } = *ask;
+    Piece { ticket, partition, entries: Vec::new(), next: None, reading: Reading::Failed(text) }
+}
+
+/// What is read of one outcome.
+struct Seen {
+    partition: i32,
+    offset: i64,
+    remembered: Option<Remembered>,
+}
+
+fn seen(message: &BorrowedMessage<'_>, reply_topics: &[String]) -> Seen {
+    Seen { partition: message.partition(), offset: message.offset(), remembered: remembered(message, reply_topics) }
+}
+
+/// The entry of an outcome: in its headers alone, its value is not looked at.
+fn remembered(message: &BorrowedMessage<'_>, reply_topics: &[String]) -> Option<Remembered> {
+    let (mut entry, mut topic) = (None, None);
+    for header in message.headers()?.iter() {
+        match header.key {
+            names::LEDGER => entry = header.value.and_then(LedgerEntry::parse),
+            names::SOURCE_TOPIC => topic = header.value,
+            _ => {}
+        }
+    }
+    let index = reply_topics.iter().position(|name| Some(name.as_bytes()) == topic);
+    let topic = index.and_then(|index| u16::try_from(index).ok());
+    Some(Remembered { entry: entry?, topic, at_ms: message.timestamp().to_millis()? })
+}
+
+/// A partition that is being read.
+struct Going {
+    ask: ReadBack,
+    /// One past the last record that was there when it was asked.
+    end: i64,
+    next: i64,
+    looked_at: usize,
+    entries: Vec<Remembered>,
+}
+
+impl Going {
+    fn piece(&mut self, reading: Reading) -> Piece {
+        self.looked_at = 0;
+        let ReadBack { ticket, partition, .. } = self.ask;
+        Piece { ticket, partition, entries: std::mem::take(&mut self.entries), next: Some(self.next), reading }
+    }
+
+    fn left(&self) -> u64 {
+        u64::try_from(self.end - self.next).unwrap_or(0)
+    }
+}
+
+struct Reader<'a> {
+    spec: &'a ReaderSpec,
+    consumer: BaseConsumer<Quiet>,
+    answers: &'a mpsc::Sender<Piece>,
+    reading: HashMap<i32, Going>,
+}
+
+impl Reader<'_> {
+    fn begin(&mut self, ask: ReadBack) -> Result<(), Gone> {
+        let (start, end) = match self.range(&ask) {
+            Ok(range) => range,
+            Err(error) => return tell(self.answers, failed(&ask, self.advice(&error))),
+        };
+        // Asked again while it is read: it goes on to the new end.
+        if let Some(going) = self.reading.get_mut(&ask.partition) {
+            (going.ask, going.end) = (ask, end);
+            return Ok(());
+        }
+        let mut going = Going { ask, end, next: start, looked_at: 0, entries: Vec::new() };
+        if start >= end {
+            return tell(self.answers, going.piece(Reading::Done));
+        }
+        match self.consumer.incremental_assign(&self.one(ask.partition, Offset::Offset(start))) {
+            Ok(()) => {
+                self.reading.insert(ask.partition, going);
+                Ok(())
+            }
+            Err(error) => tell(self.answers, failed(&ask, self.advice(&error))),
+        }
+    }
+
+    /// Where to begin and where to end.
+    fn range(&self, ask: &ReadBack) -> Result<(i64, i64), KafkaError> {
+        let within = self.spec.lookup_timeout;
+        let (low, high) = self.consumer.fetch_watermarks(&self.spec.topic, ask.partition, within)?;
+        let wanted = i64::try_from(ask.max_records).map_or(low, |records| high - records);
+        // A topic that was made anew begins again.
+        let from = ask.from.filter(|from| (low..=high).contains(from)).unwrap_or(low);
+        let asked = self.one(ask.partition, Offset::Offset(ask.since_ms));
+        let by_time = self.consumer.offsets_for_times(asked, within)?;
+        // "The end" is what brokers say when nothing is as young, and what librdkafka's mock says to every time: the number
+        // of records bounds the reading then.
+        let young = match by_time.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset)
+        {
+            Some(Offset::Offset(offset)) => offset,
+            _ => low,
+        };
+        Ok((low.max(wanted).max(from).max(young), high))
+    }
+
+    fn one(&self, partition: i32, offset: Offset) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        // Fails for offsets that cannot be, and those given are real.
+        if let Err(error) = list.add_partition_offset(&self.spec.topic, partition, offset) {
+            tracing::error!(%error, partition, ?offset, "the ledger cannot be read from here");
+        }
+        list
+    }
+
+    fn take(&mut self, seen: Seen) -> Result<(), Gone> {
+        let Some(going) = self.reading.get_mut(&seen.partition) else { return Ok(()) };
+        going.next = seen.offset + 1;
+        going.looked_at += 1;
+        going.entries.extend(seen.remembered);
+        if going.next >= going.end {
+            return self.end(seen.partition);
+        }
+        if going.looked_at < PIECE {
+            return Ok(());
+        }
+        let left = going.left();
+        tell(self.answers, going.piece(Reading::Left(left)))
+    }
+
+    /// Everything that was there is read. Offsets are not dense: the last may be missing, and only the end of the partition
+    /// tells.
+    fn end(&mut self, partition: i32) -> Result<(), Gone> {
+        let Some(mut going) = self.reading.remove(&partition) else { return Ok(()) };
+        going.next = going.next.max(going.end);
+        self.let_go(partition);
+        tell(self.answers, going.piece(Reading::Done))
+    }
+
+    /// What passes is waited out: the worker has a deadline and goes on without. What somebody must change is told.
+    fn trouble(&mut self, error: &KafkaError) -> Result<(), Gone> {
+        let code = error.rdkafka_error_code();
+        let lasting = [Code::TopicAuthorizationFailed, Code::UnknownTopicOrPartition, Code::UnknownTopic];
+        if !code.is_some_and(|code| lasting.contains(&code)) {
+            tracing::debug!(%error, "reading the ledger goes on");
+            return Ok(());
+        }
+        let text = self.advice(error);
+        for (partition, mut going) in std::mem::take(&mut self.reading) {
+            self.let_go(partition);
+            tell(self.answers, going.piece(Reading::Failed(text.clone())))?;
+        }
+        Ok(())
+    }
+
+    fn let_go(&self, partition: i32) {
+        if let Err(error) = self.consumer.incremental_unassign(&self.one(partition, Offset::Invalid)) {
+            tracing::debug!(%error, partition, "a partition of the ledger could not be let go");
+        }
+    }
+
+    fn advice(&self, error: &KafkaError) -> String {
+        let topic = &self.spec.topic;
+        match error.rdkafka_error_code() {
+            Some(Code::TopicAuthorizationFailed) => format!("{error}; grant READ and DESCRIBE on {topic}"),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                format!("{error}; {topic} needs as many partitions as the reply topics: `handback topics create`")
+            }
+            _ => error.to_string(),
+        }
+    }
+}
+
+/// Its troubles are the ledger's, which is told of them in answers. Everything lasting the other clients tell too.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "ledger: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the reader of the ledger");
+    }
+}
+
+impl ConsumerContext for Quiet {}
