@@ -33,9 +33,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ROLE: &str = "HANDBACK_BENCH_ROLE";
 
 /// Roles under test and what the table calls them. The last column sets the CPU of each beside the first.
-const ROWS: [(&str, &str); 3] = [
+const ROWS: [(&str, &str); 4] = [
     ("bare", "bare loop, tonic as it comes"),
     ("bare-ours", "bare loop, handback's client"),
+    ("bridge-no-ledger", "handback without ledger"),
     ("bridge", "handback, all on"),
 ];
 
@@ -44,7 +45,8 @@ fn main() {
         Ok("stage") => stage::play(number("HANDBACK_BENCH_RECORDS", 100_000)),
         Ok("bare") => bare::play_plain(&Stage::from_env()).print(),
         Ok("bare-ours") => bare::play_ours(&Stage::from_env()).print(),
-        Ok("bridge") => bridged::play(&Stage::from_env()).print(),
+        Ok("bridge-no-ledger") => bridged::play(&Stage::from_env(), false).print(),
+        Ok("bridge") => bridged::play(&Stage::from_env(), true).print(),
         Ok(other) => panic!("{ROLE}={other} is no part of this bench"),
         Err(_) => compare(),
     }

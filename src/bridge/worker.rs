@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -19,18 +18,18 @@ use super::lanes::Lanes;
 use super::options::Options;
 use super::partitions::Partitions;
 use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Piece, Received, Wiring};
-use super::settle::{UNFORESEEN, settle, settle_panicked};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
 use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
-use crate::wire::{self, Limits, Record, Refusal, RefusalCode, Reply};
 
 mod handover;
 mod opening;
+mod story;
 
 use handover::Leaving;
 use opening::Opening;
+use story::{decode, story};
 
 /// What the consumer sends.
 #[derive(Debug)]
@@ -383,26 +382,4 @@ enum TakenUp {
     NoRoom(Received),
     /// Its partition or its lane is as far ahead as it may be.
     Blocked(Received),
-}
-
-/// One record's story, panics included.
-async fn story<E: Engine, L: Log>(core: Rc<Core<E, L>>, work: Rc<Work>, slot: Slot) -> (Rc<Work>, Fate) {
-    let settled = AssertUnwindSafe(settle(&core, &work, slot)).catch_unwind().await;
-    let fate = match settled {
-        Ok(fate) => fate,
-        Err(_) => match Box::pin(AssertUnwindSafe(settle_panicked(&core, &work)).catch_unwind()).await {
-            Ok(fate) => fate,
-            Err(_) => {
-                core.die(format!("recording that {} could not be handled failed too", work.received.record.origin));
-                Fate::Abandoned
-            }
-        },
-    };
-    (work, fate)
-}
-
-/// Decodes a reply, panics included.
-fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| wire::decode(record, limits)))
-        .unwrap_or_else(|_| Err(Box::new(Refusal::new(RefusalCode::InternalError, UNFORESEEN))))
 }

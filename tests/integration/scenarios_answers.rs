@@ -100,9 +100,9 @@ async fn failed_attempt_is_repeated_by_the_engine() {
         second.is_some()
     })
     .await;
-    // The first attempt's token is good for nothing any more.
+    // The first attempt has had its answer.
     let late = stage.reply(&first, r#""result": 1"#).await;
-    stage.outcome(late, OutcomeKind::NotFound).await;
+    stage.outcome(late, OutcomeKind::Conflict).await;
     let good = stage.reply(&second.unwrap(), r#""result": 2"#).await;
     stage.outcome(good, OutcomeKind::Applied).await;
     assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(&b"2"[..]));
@@ -187,11 +187,24 @@ async fn second_answer_is_reported_and_changes_nothing() {
     let first = stage.reply(&attempt, r#""result": 1"#).await;
     let second = stage.reply(&attempt, r#""result": 2"#).await;
     stage.outcome(first, OutcomeKind::Applied).await;
-    let outcome = stage.outcome(second, OutcomeKind::NotFound).await;
+    let outcome = stage.outcome(second, OutcomeKind::Conflict).await;
     assert!(outcome.evidence.is_none());
     assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(&b"1"[..]));
     let letter = stage.letter(second).await;
-    assert_eq!(letter.headers.last(names::DLQ_OUTCOME).map(|text| &text[..]), Some(&b"not_found"[..]));
+    assert_eq!(letter.headers.last(names::DLQ_OUTCOME).map(|text| &text[..]), Some(&b"conflict"[..]));
+    assert_eq!(letter.headers.last(names::DLQ_ENGINE_STATUS), None, "the engine was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_answer_that_only_the_engine_knows_of_is_reported_and_changes_nothing() {
+    let stage = Stage::set().await;
+    let _bridge = stage.bridge_with(|settings| settings.ledger.enabled = false).await;
+    let attempt = stage.activity("order-1");
+    let first = stage.reply(&attempt, r#""result": 1"#).await;
+    let second = stage.reply(&attempt, r#""result": 2"#).await;
+    stage.outcome(first, OutcomeKind::Applied).await;
+    stage.outcome(second, OutcomeKind::NotFound).await;
+    let letter = stage.letter(second).await;
     assert_eq!(letter.headers.last(names::DLQ_ENGINE_STATUS).map(|text| &text[..]), Some(&b"NOT_FOUND"[..]));
 }
 

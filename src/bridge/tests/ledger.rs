@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::log_model::{Act, OUTCOMES, transient};
 use super::model::{Step, not_found, refused};
-use super::support::{P0, P1, Stage, complete, fail, heartbeat, millis, play, play_with, reply, seconds, token};
+use super::support::{P0, P1, Stage, complete, fail, heartbeat, millis, play, play_with, seconds, token};
 use crate::bridge::seams::{PartitionId, Piece, Reading};
 use crate::wire::{Answer, Limits, OutcomeKind, Record, ReplyBuilder, names};
 
