@@ -97,12 +97,13 @@ fn a_redelivery_of_what_was_applied_and_recorded_is_settled_without_a_call_or_a_
     play(async |stage| {
         stage.deliver(P0, [complete("a1"), complete("a2")]);
         stage.eventually_stored(P0, 2).await;
-        // As a member does that comes after one which died between outcome and offset.
-        stage.log.stored.borrow_mut().clear();
+        // As for a member that comes after one which died between outcome and offset.
         hand_over(stage, P0).await;
+        stage.log.stored.borrow_mut().clear();
         stage.read(P0, 0, 2);
         stage.eventually_stored(P0, 2).await;
         assert_eq!((stage.engine.total(), stage.log.outcomes.borrow().len()), (2, 2));
+        assert!(stage.metric("handback_ledger_hits_total 2"));
     });
 }
 
@@ -141,18 +142,25 @@ fn heartbeats_leave_nothing_and_are_not_looked_for() {
 #[test]
 fn replies_wait_for_their_partitions_ledger_and_for_no_other() {
     play(async |stage| {
+        const P2: PartitionId = PartitionId { topic: 0, partition: 2 };
         stage.pass(millis(10)).await;
         stage.log.mute.set(true);
-        stage.log.assign(&[P1]);
+        stage.log.assign(&[P1, P2]);
         stage.deliver(P1, [complete("b1")]);
+        stage.deliver(P2, [complete("c1")]);
         stage.deliver(P0, [complete("a1")]);
         stage.eventually_stored(P0, 1).await;
         stage.pass(seconds(5)).await;
-        assert_eq!(stage.engine.count("b1"), 0, "not before its ledger is there");
-        assert!(stage.log.paused.borrow().contains(&P1), "and nothing more is read meanwhile");
-        let ask = *stage.log.asked.borrow().last().unwrap();
-        stage.log.tell_ledger(ask);
+        assert_eq!(stage.engine.total(), 1, "not before its ledger is there");
+        assert_eq!(*stage.log.paused.borrow(), [P1, P2].into(), "and nothing more is read meanwhile");
+        let asked = stage.log.asked.borrow().clone();
+        let [.., first, second] = asked[..] else { panic!("{asked:?}") };
+        stage.log.tell_ledger(first);
         stage.eventually_stored(P1, 1).await;
+        stage.pass(seconds(5)).await;
+        assert_eq!(stage.engine.count("c1"), 0, "another partition's ledger opens only that partition");
+        stage.log.tell_ledger(second);
+        stage.eventually_stored(P2, 1).await;
         assert!(stage.log.paused.borrow().is_empty());
     });
 }
