@@ -27,6 +27,10 @@ pub(super) enum Act {
     /// Waits until the test releases the topic.
     Held,
     Fail(ProduceFault),
+    /// Written at once, acknowledged later.
+    Late(Duration),
+    /// Written, and the acknowledgement is lost.
+    Unheard,
     Panic,
 }
 
@@ -80,7 +84,9 @@ pub(super) struct LogModel {
     /// Answers to the revoke that a close brings.
     last_revoke: RefCell<Option<Prefixes>>,
     pub(super) deaf: Cell<bool>,
-    pieces: Sender<Piece>,
+    pieces: RefCell<Sender<Piece>>,
+    /// The member that the group knows; what earlier ones command is not heard.
+    member: Cell<u32>,
     /// What was asked of the outcome topic.
     pub(super) asked: RefCell<Vec<ReadBack>>,
     /// Nothing is read back until the test says so.
@@ -105,7 +111,8 @@ impl LogModel {
             control: RefCell::new(Some(control)),
             last_revoke: RefCell::default(),
             deaf: Cell::new(false),
-            pieces,
+            pieces: RefCell::new(pieces),
+            member: Cell::new(0),
             asked: RefCell::default(),
             mute: Cell::new(false),
         }
@@ -165,7 +172,22 @@ impl LogModel {
     }
 
     pub(super) fn tell_piece(&self, piece: Piece) {
-        self.pieces.try_send(piece).expect("room for a piece");
+        self.pieces.borrow().try_send(piece).expect("room for a piece");
+    }
+
+    /// Another member takes the place of the present one, with nothing assigned yet. Answers its number, and the end of the
+    /// old one's control channel.
+    pub(super) fn replace(
+        &self,
+        control: UnboundedSender<Control>,
+        pieces: Sender<Piece>,
+    ) -> (u32, Option<UnboundedSender<Control>>) {
+        let ours: Vec<_> = self.epochs.borrow().iter().filter(|(_, e)| e.1).map(|(id, _)| *id).collect();
+        self.end(&ours);
+        self.paused.borrow_mut().clear();
+        self.member.set(self.member.get() + 1);
+        *self.pieces.borrow_mut() = pieces;
+        (self.member.get(), self.control.borrow_mut().replace(control))
     }
 
     /// The consumer thread is gone.
@@ -264,7 +286,38 @@ fn source_offset(record: &OutRecord, outcome: Option<&Outcome>) -> i64 {
     origin.map_or(-1, |origin| origin.offset)
 }
 
-impl Log for Rc<LogModel> {
+/// The log as one worker sees it.
+pub(super) struct Member {
+    pub(super) model: Rc<LogModel>,
+    pub(super) number: u32,
+}
+
+impl Member {
+    /// A member that the group has given up cannot store offsets; what it writes is written all the same.
+    fn is_fenced(&self) -> bool {
+        self.model.member.get() != self.number
+    }
+}
+
+impl Log for Member {
+    async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
+        self.model.produce(record).await
+    }
+
+    fn read_back(&self, ask: ReadBack) {
+        if !self.is_fenced() {
+            self.model.read_back(ask);
+        }
+    }
+
+    fn command(&self, command: Command) {
+        if !self.is_fenced() {
+            self.model.command(command);
+        }
+    }
+}
+
+impl LogModel {
     async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
         let outcome = (&*record.topic == OUTCOMES).then(|| Outcome::parse(record.value.as_ref().unwrap()).unwrap());
         let offset = source_offset(&record, outcome.as_ref());
@@ -277,11 +330,25 @@ impl Log for Rc<LogModel> {
         match act {
             Act::Ack => {}
             Act::AckAfter(delay) => tokio::time::sleep(delay).await,
+            Act::Late(delay) => {
+                self.append(outcome, &record, offset);
+                tokio::time::sleep(delay).await;
+                return Ok(());
+            }
+            Act::Unheard => {
+                self.append(outcome, &record, offset);
+                return Err(ProduceFault::Transient("the connection broke".to_owned()));
+            }
             Act::Held => self.holds.wait(&record.topic).await,
             Act::Fail(fault) => return Err(fault),
             // Past the panic hook: its backtraces are noise here, and slow.
             Act::Panic => std::panic::resume_unwind(Box::new("the model log was told to panic")),
         }
+        self.append(outcome, &record, offset);
+        Ok(())
+    }
+
+    fn append(&self, outcome: Option<Outcome>, record: &OutRecord, offset: i64) {
         self.events.borrow_mut().push(Event::Acknowledged(record.topic.to_string(), offset));
         match outcome {
             Some(outcome) => {
@@ -291,7 +358,6 @@ impl Log for Rc<LogModel> {
             }
             None => self.dead_letters.borrow_mut().push(record.clone()),
         }
-        Ok(())
     }
 
     fn read_back(&self, ask: ReadBack) {

@@ -12,10 +12,10 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::log_model::{LogModel, OUTCOMES, REPLIES};
+use super::log_model::{LogModel, Member, OUTCOMES, REPLIES};
 use super::model::EngineModel;
 use crate::admin::{Health, Metrics};
-use crate::bridge::seams::{PartitionId, Received};
+use crate::bridge::seams::{Control, PartitionId, Received};
 use crate::bridge::{Ending, Intake, Options, Shared, run};
 use crate::config::Settings;
 use crate::wire::{
@@ -39,8 +39,31 @@ pub(super) struct Stage {
     pub(super) shared: Shared,
     pub(super) stop: CancellationToken,
     pub(super) running: JoinHandle<Ending>,
+    options: Options,
     records: mpsc::Sender<Vec<Received>>,
     next: RefCell<HashMap<PartitionId, i64>>,
+    zombies: Vec<Zombie>,
+}
+
+/// A worker that the group has given up. Its channels stay open, as a consumer that is stopped keeps them.
+struct Zombie {
+    running: JoinHandle<Ending>,
+    control: mpsc::UnboundedSender<Control>,
+    #[expect(dead_code, reason = "kept open")]
+    records: mpsc::Sender<Vec<Received>>,
+    #[expect(dead_code, reason = "never cancelled")]
+    stop: CancellationToken,
+}
+
+impl Drop for Zombie {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+fn controls() -> (mpsc::UnboundedSender<Control>, mpsc::UnboundedReceiver<Control>) {
+    #[expect(clippy::disallowed_methods, reason = "a test sends a handful of controls")]
+    mpsc::unbounded_channel()
 }
 
 /// For tests about repeats that the ledger would answer by itself.
@@ -85,23 +108,53 @@ impl Stage {
             wall_clock: || 1_763_800_000_000,
         };
         set(&mut options, &mut shared);
-        #[expect(clippy::disallowed_methods, reason = "a test sends a handful of controls")]
-        let (control_in, control) = mpsc::unbounded_channel();
-        let (records_in, records) = mpsc::channel(100_000);
-        let engine = Rc::new(EngineModel::default());
+        let (control_in, control) = controls();
+        let (records, records_out) = mpsc::channel(100_000);
         let (pieces_in, pieces) = mpsc::channel(100_000);
+        let engine = Rc::new(EngineModel::default());
         let log = Rc::new(LogModel::new(control_in, pieces_in));
+        let intake = Intake { control, records: records_out, pieces };
         let stop = CancellationToken::new();
-        let worker = run(
-            Rc::clone(&engine),
-            Rc::clone(&log),
-            options,
-            shared.clone(),
-            Intake { control, records, pieces },
-            stop.clone(),
-        );
+        let member = Member { model: Rc::clone(&log), number: 0 };
+        let worker = run(Rc::clone(&engine), member, options.clone(), shared.clone(), intake, stop.clone());
         let running = tokio::task::spawn_local(worker);
-        Self { engine, log, shared, stop, running, records: records_in, next: RefCell::default() }
+        Self { engine, log, shared, stop, running, options, records, next: RefCell::default(), zombies: Vec::new() }
+    }
+
+    /// The process dies where it stands, and another one joins in its place.
+    pub(super) fn crash(&mut self) {
+        self.running.abort();
+        self.rejoin();
+    }
+
+    /// The group gives the member up, which does not know it yet: it goes on until [`Stage::wake`]. Another one joins.
+    pub(super) fn strand(&mut self) {
+        let stranded = std::mem::replace(&mut self.stop, CancellationToken::new());
+        let records = self.records.clone();
+        let (running, control) = self.rejoin();
+        self.zombies.extend(control.map(|control| Zombie { running, control, records, stop: stranded }));
+    }
+
+    /// Stranded members learn that all is lost.
+    pub(super) fn wake(&mut self, ids: &[PartitionId]) {
+        for zombie in &self.zombies {
+            // Whichever epoch it knows: at most as many as there were.
+            let lost = ids.iter().flat_map(|id| (0..=self.log.epoch(*id)).map(|epoch| (*id, epoch)));
+            let _ = zombie.control.send(Control::Lost(lost.collect()));
+        }
+    }
+
+    fn rejoin(&mut self) -> (JoinHandle<Ending>, Option<mpsc::UnboundedSender<Control>>) {
+        let (control_in, control) = controls();
+        let (records, records_out) = mpsc::channel(100_000);
+        let (pieces_in, pieces) = mpsc::channel(100_000);
+        let (number, old) = self.log.replace(control_in, pieces_in);
+        self.records = records;
+        let intake = Intake { control, records: records_out, pieces };
+        let member = Member { model: Rc::clone(&self.log), number };
+        let options = self.options.clone();
+        let worker = run(Rc::clone(&self.engine), member, options, self.shared.clone(), intake, self.stop.clone());
+        (std::mem::replace(&mut self.running, tokio::task::spawn_local(worker)), old)
     }
 
     /// Delivers records as one batch, each at its partition's next offset. Answers the first offset.
