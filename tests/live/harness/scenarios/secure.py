@@ -15,6 +15,7 @@ def rights(topics: dict, group: str) -> list[tuple[str, str, str]]:
     return [
         *(("TOPIC", name, "READ") for name in topics["replies"]),
         ("TOPIC", topics["outcomes"], "WRITE"),
+        ("TOPIC", topics["outcomes"], "READ"),
         ("TOPIC", topics["dead_letters"], "WRITE"),
         ("GROUP", group, "READ"),
     ]
@@ -27,7 +28,7 @@ def _login(password: str, user: str = USER) -> dict:
 
 @scenario("scram", own_bridge=True)
 def scram(stack: Stack) -> None:
-    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with four rights"""
+    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with five rights"""
     stack.kafka.add_user(USER, PASSWORD)
     stack.kafka.allow(USER, rights(stack.secure, GROUP))
     bridge = Bridge("handback-secure", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, _login(PASSWORD))
