@@ -11,6 +11,7 @@ use governor::DefaultDirectRateLimiter;
 use tokio::sync::Notify;
 
 use super::gate::{Gate, Pass};
+use super::look::Looks;
 use super::options::Options;
 use super::seams::{CallError, DomainRef, Engine, Log};
 use super::unready::{Held, Unready};
@@ -50,6 +51,7 @@ pub(crate) struct Core<E, L> {
     pub(crate) log: L,
     pub(crate) options: Options,
     pub(crate) gate: Gate,
+    pub(crate) looks: Looks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) unready: Unready,
     limiter: Option<Arc<RateLimiter>>,
@@ -69,6 +71,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             engine,
             log,
             gate: Gate::new(options.breaker),
+            looks: Looks::new(options.lookup),
             metrics: shared.metrics,
             unready: Unready::new(shared.health, options.worker),
             limiter: shared.limiter,

@@ -1,9 +1,14 @@
-//! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file.
+//! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file, but
+//! for what looks into a workflow lead to: `reasons`.
+
+mod reasons;
 
 use std::time::Duration;
 
+use self::reasons::{Waiting, explain, look_first, looks_first};
 use super::core::Core;
 use super::gate::Pass;
+use super::judge::Question;
 use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
 use super::unready::Held;
@@ -18,6 +23,16 @@ enum Asked {
     Silent,
     /// The partition was taken away.
     Abandoned,
+}
+
+impl Asked {
+    /// Says by which token names with an attempt were answered.
+    fn about(mut self, found: Option<Box<Target>>) -> Self {
+        if let Self::Concluded(conclusion) = &mut self {
+            conclusion.found = found;
+        }
+        self
+    }
 }
 
 /// Takes one record to its end. The order of writes is the promise: dead letter, outcome, and only then, by returning
@@ -77,12 +92,6 @@ async fn forbidden<E: Engine, L: Log>(
     work: &Work,
     reply: &Reply,
 ) -> Result<Option<Conclusion>, Gone> {
-    if let Target::ById(id) = &reply.target
-        && id.attempt.is_some()
-    {
-        let detail = "`activity.attempt`: answering by id with an attempt is not supported yet; send the task token, or leave the attempt out";
-        return Ok(Some(Conclusion::rejected(RefusalCode::AttemptByIdUnsupported, detail.to_owned())));
-    }
     if core.options.domains.is_empty() {
         return Ok(None);
     }
@@ -95,8 +104,18 @@ async fn forbidden<E: Engine, L: Log>(
 async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Asked {
     let mut tries = Tries::default();
     let identity = core.identity(&work.received.record.origin, reply);
-    let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
     let leaving = &work.life.leaving;
+    let mut found = None;
+    if looks_first(reply) {
+        let looking = look_first(core, work, reply, question(reply, &reply.target, &identity, false), slot, &mut tries);
+        match Box::pin(leaving.run_until_cancelled(looking)).await {
+            Some(Ok(token)) => found = token,
+            Some(Err(asked)) => return asked,
+            None => return Asked::Abandoned,
+        }
+    }
+    let target = found.as_deref().unwrap_or(&reply.target);
+    let call = Call { target, answer: &reply.answer, identity: &identity };
     loop {
         // At once on a good day: waiting for a cancellation costs a record more than the gate itself.
         let pass = match core.try_permit() {
@@ -112,12 +131,26 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         let error = match core.engine.call(call).await {
             Ok(accepted) => {
                 pass.answered(reply.target.workflow_hash());
-                return applied(core, work, reply, accepted.cancel_requested, tries.attempts() + 1);
+                let asked = applied(core, work, reply, accepted.cancel_requested, tries.attempts() + 1);
+                return asked.about(found);
             }
             Err(error) => error,
         };
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
-            Decision::Final => return final_answer(error, &tries),
+            Decision::Final if error.verdict == Verdict::NotFound => {
+                slot.park();
+                let question = question(reply, target, &identity, tries.ambiguous);
+                let explaining = explain(core, question, &error, tries.attempts() + 1, &mut tries.waiting);
+                match Box::pin(leaving.run_until_cancelled(explaining)).await {
+                    Some(Ok(asked)) => return asked.about(found),
+                    Some(Err(delay)) => {
+                        tries.unfound += 1;
+                        delay
+                    }
+                    None => return Asked::Abandoned,
+                }
+            }
+            Decision::Final => return final_answer(error, &tries).about(found),
             Decision::Wait(delay) => delay,
         };
         core.note_wait(work, &error, delay, tries.attempts());
@@ -133,6 +166,11 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
     }
 }
 
+/// What is asked of a look into the workflow of `target`.
+fn question<'a>(reply: &'a Reply, target: &'a Target, identity: &'a str, ambiguous: bool) -> Question<'a> {
+    Question { target, answer: &reply.answer, fingerprint: reply.fingerprint, identity, ambiguous }
+}
+
 /// What is known from the earlier calls for a record.
 #[derive(Default)]
 struct Tries<'a> {
@@ -142,6 +180,10 @@ struct Tries<'a> {
     unready: Option<Held<'a>>,
     /// A call got no clear answer and may have been applied.
     ambiguous: bool,
+    /// Calls that met an attempt which was not there yet.
+    unfound: u32,
+    /// How long the record has waited for an attempt that was not there when it was called.
+    waiting: Option<Box<Waiting>>,
     /// An odd answer to this record had the wiring probed before.
     suspected: bool,
 }
@@ -149,7 +191,7 @@ struct Tries<'a> {
 impl Tries<'_> {
     /// Failed calls so far.
     fn attempts(&self) -> u32 {
-        self.schedule.as_ref().map_or(0, |schedule| schedule.attempts())
+        self.unfound + self.schedule.as_ref().map_or(0, |schedule| schedule.attempts())
     }
 
     /// How long to wait after a call that failed for a transient reason.
@@ -239,26 +281,24 @@ fn applied<E: Engine, L: Log>(
         cancel_requested,
         attempts,
         engine_status: None,
+        found: None,
     })
 }
 
 fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
-    let (outcome, reason) = match error.verdict {
-        Verdict::Refused(code) => (OutcomeKind::Rejected, code.as_str()),
-        _ => (OutcomeKind::NotFound, OutcomeKind::NotFound.as_str()),
+    let code = match error.verdict {
+        Verdict::Refused(code) => code,
+        _ => RefusalCode::EngineRefused,
     };
-    let mut detail = format!("{}: {}", error.status, error.message);
-    if tries.ambiguous && outcome == OutcomeKind::NotFound {
-        detail.push_str("; an earlier try of this very record got no clear answer and may have been applied");
-    }
     Asked::Concluded(Conclusion {
-        outcome,
-        reason: Some(reason),
-        detail: Some(detail),
+        outcome: OutcomeKind::Rejected,
+        reason: Some(code.as_str()),
+        detail: Some(format!("{}: {}", error.status, error.message)),
         evidence: None,
         cancel_requested: false,
         attempts: tries.attempts() + 1,
         engine_status: Some(error.status),
+        found: None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::partitions::Life;
 use super::seams::{Epoch, PartitionId, Received};
 use super::windows::Room;
-use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply};
+use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
 
 /// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
 pub(crate) struct Work {
@@ -56,6 +56,8 @@ pub(crate) struct Conclusion {
     pub(crate) cancel_requested: bool,
     pub(crate) attempts: u32,
     pub(crate) engine_status: Option<&'static str>,
+    /// The token that names with an attempt stand for.
+    pub(crate) found: Option<Box<Target>>,
 }
 
 impl Conclusion {
@@ -68,6 +70,7 @@ impl Conclusion {
             cancel_requested: false,
             attempts: 0,
             engine_status: None,
+            found: None,
         }
     }
 }

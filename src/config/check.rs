@@ -45,6 +45,7 @@ pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_require
     cadence(&mut checks, settings);
     bridge(&mut checks, settings);
     retry_and_breaker(&mut checks, settings);
+    lookup(&mut checks, settings);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
         checks.must(&["log.filter"], false, || format!("{error}"));
     }
@@ -201,6 +202,12 @@ fn bridge(checks: &mut Checks<'_>, Settings { bridge, kafka, .. }: &Settings) {
             )
         });
     }
+}
+
+fn lookup(checks: &mut Checks<'_>, Settings { lookup, .. }: &Settings) {
+    checks.at_least_one("lookup.max_pages", lookup.max_pages);
+    checks.at_least_one("lookup.max_bytes", lookup.max_bytes);
+    checks.positive("lookup.timeout", lookup.timeout);
 }
 
 fn retry_and_breaker(checks: &mut Checks<'_>, Settings { retry, breaker, .. }: &Settings) {

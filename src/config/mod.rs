@@ -12,6 +12,7 @@ mod cadence;
 mod dead_letters;
 mod kafka;
 mod log;
+mod lookup;
 mod retry;
 mod topics;
 
@@ -40,6 +41,7 @@ pub use dead_letters::DeadLetters;
 pub use faults::{Fault, Faults, Origin};
 pub use kafka::{GroupProtocol, Kafka};
 pub use log::{Log, LogFormat};
+pub use lookup::Lookup;
 pub use properties::Properties;
 pub use retry::Retry;
 pub use secret::Secret;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub bridge: Bridge,
     /// Trying a call again, in place.
     pub retry: Retry,
+    /// Looking into workflows.
+    pub lookup: Lookup,
     /// When the engine as a whole counts as down.
     pub breaker: Breaker,
     /// Which optional outcomes are dead letters too.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::model::Holds;
 use crate::bridge::seams::{Command, Control, Epoch, Log, PartitionId, ProduceFault};
-use crate::wire::{OutRecord, Outcome, OutcomeKind, Record, source_of};
+use crate::wire::{Action, OutRecord, Outcome, OutcomeKind, Record, source_of};
 
 pub(super) const REPLIES: &str = "activity-replies";
 pub(super) const OUTCOMES: &str = "activity-outcomes";
@@ -218,7 +218,8 @@ impl LogModel {
     fn check_order(&self, outcome: &Outcome) {
         use OutcomeKind::{Conflict, Exhausted, Rejected, Unknown};
         let source = outcome.source.offset;
-        let needed = matches!(outcome.kind, Rejected | Conflict | Exhausted | Unknown);
+        let heartbeat = outcome.action == Some(Action::Heartbeat);
+        let needed = matches!(outcome.kind, Rejected | Conflict | Exhausted) || outcome.kind == Unknown && !heartbeat;
         let letters = self.dead_letters.borrow();
         let there =
             letters.iter().filter_map(|letter| source_of(&letter.headers)).any(|origin| origin == outcome.source);
