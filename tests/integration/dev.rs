@@ -23,7 +23,7 @@ fn demo_runs_once_and_its_books_agree() {
     assert!(text.contains("The books agree"), "{text}");
     for kind in [
         "applied",
-        "not_found",
+        "duplicate",
         "rejected",
         "dead letter",
         "committed",

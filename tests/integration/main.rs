@@ -18,5 +18,6 @@ mod scenarios_engine;
 mod scenarios_limits;
 mod scenarios_log;
 mod scenarios_process;
+mod scenarios_reasons;
 mod support;
 mod tidy;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use handback::dev::engine::{ActivityPlan, ActivityState, Ending, Options, RetryPlan};
+use handback::dev::engine::{ActivityPlan, ActivityState, Ending, RetryPlan};
 use handback::wire::{Headers, OutRecord, OutcomeKind, names, source_of};
 
 use crate::support::{DOMAIN, PARTITIONS, REPLIES, Stage, envelope, until, value};
@@ -102,7 +102,7 @@ async fn failed_attempt_is_repeated_by_the_engine() {
     .await;
     // The first attempt's token is good for nothing any more.
     let late = stage.reply(&first, r#""result": 1"#).await;
-    stage.outcome(late, OutcomeKind::NotFound).await;
+    stage.outcome(late, OutcomeKind::Superseded).await;
     let good = stage.reply(&second.unwrap(), r#""result": 2"#).await;
     stage.outcome(good, OutcomeKind::Applied).await;
     assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(&b"2"[..]));
@@ -133,8 +133,8 @@ async fn heartbeats_keep_the_activity_alive() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_learns_of_a_cancel_request_and_cancels() {
-    let stage = Stage::with(Options { patience: Duration::from_millis(100), ..Options::default() }).await;
-    let _bridge = stage.bridge().await;
+    let stage = Stage::set().await;
+    let _bridge = stage.bridge_with(|settings| settings.lookup.wait = Duration::from_millis(100)).await;
     let attempt = stage.activity("order-1");
     let early = stage.reply(&attempt, r#""action": "cancel""#).await;
     let outcome = stage.outcome(early, OutcomeKind::Rejected).await;
@@ -187,11 +187,11 @@ async fn second_answer_is_reported_and_changes_nothing() {
     let first = stage.reply(&attempt, r#""result": 1"#).await;
     let second = stage.reply(&attempt, r#""result": 2"#).await;
     stage.outcome(first, OutcomeKind::Applied).await;
-    let outcome = stage.outcome(second, OutcomeKind::NotFound).await;
+    let outcome = stage.outcome(second, OutcomeKind::Conflict).await;
     assert!(outcome.evidence.is_none());
     assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(&b"1"[..]));
     let letter = stage.letter(second).await;
-    assert_eq!(letter.headers.last(names::DLQ_OUTCOME).map(|text| &text[..]), Some(&b"not_found"[..]));
+    assert_eq!(letter.headers.last(names::DLQ_OUTCOME).map(|text| &text[..]), Some(&b"conflict"[..]));
     assert_eq!(letter.headers.last(names::DLQ_ENGINE_STATUS).map(|text| &text[..]), Some(&b"NOT_FOUND"[..]));
 }
 
