@@ -40,7 +40,7 @@ pub struct CallError {
 /// What an engine's refusal means for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The engine knows no such open activity, attempt or workflow. Final; which of them is told by a look-up.
+    /// The engine knows no such open activity, attempt or workflow. Final; which of them is told by a look.
     NotFound,
     /// The engine will never take this answer.
     Refused(RefusalCode),
