@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use handback::admin::{Health, Metrics};
 use handback::bridge::seams::{Accepted, Call, CallError, Command, DomainRef, Engine, Log, ProduceFault, Wiring};
+use handback::bridge::sight::{Reach, Sight};
 use handback::bridge::{self, Ending, Intake, Options, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
 use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
-use handback::wire::OutRecord;
+use handback::wire::{OutRecord, Target};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -118,6 +119,10 @@ impl Engine for Timed {
 
     async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
         self.client.domain_name(id).await
+    }
+
+    async fn look(&self, target: &Target, reach: Reach) -> Result<Sight, CallError> {
+        self.client.look(target, reach).await
     }
 }
 

@@ -82,7 +82,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.fingerprint = Some(reply.fingerprint);
                 outcome.metadata = reply.metadata.clone();
                 outcome.traceparent = reply.traceparent.clone();
-                let target = conclusion.found.as_deref().unwrap_or(&reply.target);
+                let target = work.target(reply);
                 outcome.target_key = target.key();
                 Some(ActivityView::of(target, domain.or(reply.target.domain_name())))
             }

@@ -25,16 +25,6 @@ enum Asked {
     Abandoned,
 }
 
-impl Asked {
-    /// Says by which token names with an attempt were answered.
-    fn about(mut self, found: Option<Box<Target>>) -> Self {
-        if let Self::Concluded(conclusion) = &mut self {
-            conclusion.found = found;
-        }
-        self
-    }
-}
-
 /// Takes one record to its end. The order of writes is the promise: dead letter, outcome, and only then, by returning
 /// [`Fate::Settled`], the offset.
 pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mut slot: Slot) -> Fate {
@@ -105,17 +95,15 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
     let mut tries = Tries::default();
     let identity = core.identity(&work.received.record.origin, reply);
     let leaving = &work.life.leaving;
-    let mut found = None;
     if looks_first(reply) {
         let looking = look_first(core, work, reply, question(reply, &reply.target, &identity, false), slot, &mut tries);
         match Box::pin(leaving.run_until_cancelled(looking)).await {
-            Some(Ok(token)) => found = token,
+            Some(Ok(())) => {}
             Some(Err(asked)) => return asked,
             None => return Asked::Abandoned,
         }
     }
-    let target = found.as_deref().unwrap_or(&reply.target);
-    let call = Call { target, answer: &reply.answer, identity: &identity };
+    let call = Call { target: work.target(reply), answer: &reply.answer, identity: &identity };
     loop {
         // At once on a good day: waiting for a cancellation costs a record more than the gate itself.
         let pass = match core.try_permit() {
@@ -131,26 +119,22 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         let error = match core.engine.call(call).await {
             Ok(accepted) => {
                 pass.answered(reply.target.workflow_hash());
-                let asked = applied(core, work, reply, accepted.cancel_requested, tries.attempts() + 1);
-                return asked.about(found);
+                return applied(core, work, reply, accepted.cancel_requested, tries.attempts() + 1);
             }
             Err(error) => error,
         };
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
             Decision::Final if error.verdict == Verdict::NotFound => {
                 slot.park();
-                let question = question(reply, target, &identity, tries.ambiguous);
+                let question = question(reply, call.target, &identity, tries.ambiguous);
                 let explaining = explain(core, question, &error, tries.attempts() + 1, &mut tries.waiting);
                 match Box::pin(leaving.run_until_cancelled(explaining)).await {
-                    Some(Ok(asked)) => return asked.about(found),
-                    Some(Err(delay)) => {
-                        tries.unfound += 1;
-                        delay
-                    }
+                    Some(Ok(asked)) => return asked,
+                    Some(Err(delay)) => delay,
                     None => return Asked::Abandoned,
                 }
             }
-            Decision::Final => return final_answer(error, &tries).about(found),
+            Decision::Final => return final_answer(error, &tries),
             Decision::Wait(delay) => delay,
         };
         core.note_wait(work, &error, delay, tries.attempts());
@@ -177,12 +161,10 @@ struct Tries<'a> {
     /// None before the first failure: most records never have one.
     schedule: Option<Box<Schedule>>,
     /// Why the process is unready while the record waits.
-    unready: Option<Held<'a>>,
+    unready: Option<Box<Held<'a>>>,
     /// A call got no clear answer and may have been applied.
     ambiguous: bool,
-    /// Calls that met an attempt which was not there yet.
-    unfound: u32,
-    /// How long the record has waited for an attempt that was not there when it was called.
+    /// How often and how long an attempt was called that was not there yet.
     waiting: Option<Box<Waiting>>,
     /// An odd answer to this record had the wiring probed before.
     suspected: bool,
@@ -191,7 +173,8 @@ struct Tries<'a> {
 impl Tries<'_> {
     /// Failed calls so far.
     fn attempts(&self) -> u32 {
-        self.unfound + self.schedule.as_ref().map_or(0, |schedule| schedule.attempts())
+        let failed = self.schedule.as_ref().map_or(0, |schedule| schedule.attempts());
+        failed + self.waiting.as_ref().map_or(0, |waiting| waiting.times())
     }
 
     /// How long to wait after a call that failed for a transient reason.
@@ -240,18 +223,18 @@ fn decide<'a, E: Engine, L: Log>(
         // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
         Verdict::DomainNotActive => {
             drop(pass);
-            tries.unready = Some(core.inactive_domain(&domain(target), &error.message));
+            tries.unready = Some(Box::new(core.inactive_domain(&domain(target), &error.message)));
             slowly
         }
         Verdict::UnknownDomain => {
             drop(pass);
-            tries.unready = Some(core.unknown_domain(&domain(target), &error.message));
+            tries.unready = Some(Box::new(core.unknown_domain(&domain(target), &error.message)));
             slowly
         }
         // Again, although a probe has found the wiring sound since: this is about the record.
         Verdict::Wiring if std::mem::replace(&mut tries.suspected, true) => {
             drop(pass);
-            tries.unready = Some(core.odd_answer(work, error));
+            tries.unready = Some(Box::new(core.odd_answer(work, error)));
             slowly
         }
         Verdict::Wiring => {
@@ -281,7 +264,6 @@ fn applied<E: Engine, L: Log>(
         cancel_requested,
         attempts,
         engine_status: None,
-        found: None,
     })
 }
 
@@ -298,7 +280,6 @@ fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
         cancel_requested: false,
         attempts: tries.attempts() + 1,
         engine_status: Some(error.status),
-        found: None,
     })
 }
 

@@ -38,6 +38,11 @@ impl Waiting {
         Self { until: Instant::now() + core.looks.policy.wait, schedule }
     }
 
+    /// How often it has waited.
+    pub(super) fn times(&self) -> u32 {
+        self.schedule.attempts()
+    }
+
     /// How long to wait before the next look: soon at first, then slowly. `None` when it has waited long enough.
     fn next<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Option<Duration> {
         let (Next::Retry(delay) | Next::Spent(delay)) = self.schedule.failed(false, core.random());
@@ -53,7 +58,8 @@ enum Looked {
     Wait(Duration),
 }
 
-/// Looks until the reply can be answered or it is known that it never can. Gives the token for names with an attempt.
+/// Looks until the reply can be answered, or until it is known that it never can. Finds the token for names with an
+/// attempt.
 pub(super) async fn look_first<'a, E: Engine, L: Log>(
     core: &'a Core<E, L>,
     work: &Work,
@@ -61,7 +67,7 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
     question: Question<'_>,
     slot: &mut Slot,
     tries: &mut Tries<'a>,
-) -> Result<Option<Box<Target>>, Asked> {
+) -> Result<(), Asked> {
     let mut waiting = Waiting::begin(core);
     loop {
         let looked = match look_once(core, &question).await {
@@ -81,7 +87,13 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             },
         };
         let delay = match looked {
-            Looked::Answer(token) => return Ok(token),
+            Looked::Answer(token) => {
+                if let Some(token) = token {
+                    // It is found once: nothing looks again after this.
+                    let _ = work.found.set(token);
+                }
+                return Ok(());
+            }
             Looked::Ended(asked) => return Err(asked),
             Looked::Wait(delay) => delay,
         };
@@ -208,6 +220,5 @@ fn concluded(known: Known, attempts: u32, engine_status: Option<&'static str>) -
         cancel_requested: false,
         attempts,
         engine_status,
-        found: None,
     })
 }
