@@ -25,6 +25,9 @@ const MAX_AT_ONCE: usize = 5;
 const MAX_KEPT: usize = 64;
 const MAX_KEPT_ACTIVITIES: usize = 20_000;
 
+/// Looks after the fast schedule of a failing one is spent, `retry.max` apart: 10 s by default. A shard moves in less.
+const MAX_SLOW_TRIES: u32 = 5;
+
 /// First and longest pause before another look for an event that does not show yet. Decisions take milliseconds, and
 /// seconds at worst.
 const UNSEEN_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -80,8 +83,10 @@ pub(crate) enum Unseen<'a> {
 /// Why the engine does not find what a reply answers.
 pub(crate) enum Why {
     Known(Known),
-    /// There is no reason: what it answers is open, or will be.
+    /// There is none: the engine lists what it answers as open.
     Open,
+    /// What it answers has not begun.
+    NotYet,
 }
 
 impl Looks {
@@ -148,8 +153,15 @@ pub(crate) async fn look_once<'a, E: Engine, L: Log>(
     question: &Question<'_>,
 ) -> Result<Seen, Unseen<'a>> {
     let (looks, target) = (&core.looks, question.target);
-    let turn = tokio::time::timeout(looks.policy.timeout, looks.turns.take()).await;
-    let Ok(_turn) = turn else { return Err(Unseen::Crowded) };
+    let _turn = loop {
+        // As long as the engine is unwell nobody's patience is used up.
+        drop(core.gate.pass().await);
+        match tokio::time::timeout(looks.policy.timeout, looks.turns.take()).await {
+            Ok(turn) => break turn,
+            Err(_) if !core.gate.is_open() => {}
+            Err(_) => return Err(Unseen::Crowded),
+        }
+    };
     if let Some(known) = looks.remembered(question) {
         return Ok(Seen::Known(known));
     }
@@ -183,7 +195,8 @@ pub(crate) async fn why<E: Engine, L: Log>(core: &Core<E, L>, question: &Questio
             Ok(Seen::Known(known)) => return Why::Known(known),
             Ok(Seen::Fresh(sight)) => match question.judge(&sight) {
                 Judgement::Final(known) => return Why::Known(known),
-                Judgement::Open(_) | Judgement::NotYet => return Why::Open,
+                Judgement::Open(_) => return Why::Open,
+                Judgement::NotYet => return Why::NotYet,
                 Judgement::Unseen if began.elapsed() >= core.looks.policy.patience => {
                     return unlearnt("the activity is closed, and the event that says how does not show");
                 }
@@ -215,15 +228,25 @@ fn after_failure<E: Engine, L: Log>(
     error: &CallError,
     failures: &mut Schedule,
 ) -> Option<Duration> {
-    // Looking is authorised where answering is not: being denied it says nothing about the wiring.
-    let Verdict::Transient { busy } = error.verdict else { return None };
-    if busy {
-        drop(pass);
-    } else {
-        pass.failed(question.target.workflow_hash(), domain(question.target));
-    }
+    let retry = &core.options.retry;
+    let busy = match error.verdict {
+        Verdict::Refused(_) => return None,
+        Verdict::Wiring if is_denied(error) => return None,
+        Verdict::Transient { busy: false } => {
+            pass.failed(question.target.workflow_hash(), domain(question.target));
+            false
+        }
+        // No news for the breaker, and none for the wiring: the engine has just answered a call.
+        Verdict::Transient { busy: true } => true,
+        Verdict::NotFound | Verdict::DomainNotActive | Verdict::UnknownDomain | Verdict::Wiring => false,
+    };
     match failures.failed(busy, core.random()) {
         Next::Retry(delay) => Some(delay),
-        Next::Spent(_) => None,
+        Next::Spent(_) => (failures.attempts() < retry.max_attempts + MAX_SLOW_TRIES).then_some(retry.max),
     }
+}
+
+/// Looking is authorised where answering is not: being denied it says nothing about the wiring.
+pub(crate) fn is_denied(error: &CallError) -> bool {
+    matches!(error.status, "PERMISSION_DENIED" | "UNAUTHENTICATED")
 }

@@ -13,7 +13,7 @@ use crate::wire::{Action, Answer, Failure, FailureStyle, Fingerprint, Target};
 pub struct Reach {
     /// Pages read at most.
     pub max_pages: usize,
-    /// Bytes of events read at most; the page that exceeds it is still looked at.
+    /// Bytes of events read at most; of the page that passes the limit everything still counts.
     pub max_bytes: usize,
 }
 

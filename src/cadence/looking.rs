@@ -24,6 +24,9 @@ const PAGE: usize = 100;
 /// Largest page that is received. One with many large payloads is asked for again in smaller pieces.
 const MAX_PAGE_BYTES: usize = 16 << 20;
 
+/// Largest description that is received: it carries the heartbeat details of all open activities. The engine's own limit.
+const MAX_STATE_BYTES: usize = 64 << 20;
+
 /// A workflow by its names, as these calls want it.
 struct Place {
     domain: String,
@@ -74,8 +77,8 @@ impl Client {
         Ok(Place { domain, execution, domain_id })
     }
 
-    fn workflows(&self) -> WorkflowApiClient<Channel> {
-        WorkflowApiClient::new(self.channel()).max_decoding_message_size(MAX_PAGE_BYTES)
+    fn workflows(&self, max_bytes: usize) -> WorkflowApiClient<Channel> {
+        WorkflowApiClient::new(self.channel()).max_decoding_message_size(max_bytes)
     }
 
     async fn describe(&self, place: &Place) -> Result<api::DescribeWorkflowExecutionResponse, CallError> {
@@ -84,7 +87,7 @@ impl Client {
             workflow_execution: Some(place.execution.clone()),
             ..Default::default()
         });
-        let mut workflows = self.workflows();
+        let mut workflows = self.workflows(MAX_STATE_BYTES);
         self.counted(EngineMethod::DescribeWorkflow, workflows.describe_workflow_execution(request)).await
     }
 
@@ -93,7 +96,7 @@ impl Client {
         let mut history = History::default();
         let (mut next, mut batches, mut bytes) = (Vec::new(), PAGE, 0);
         for _ in 0..reach.max_pages {
-            let page = match self.page(place, batches, next.clone()).await {
+            let page = match self.page(place, batches, next.clone(), reach.max_bytes).await {
                 Ok(page) => page,
                 Err(error) if is_too_large(&error) && batches > 1 => {
                     // A page token is good for any size of page.
@@ -101,7 +104,8 @@ impl Client {
                     continue;
                 }
                 Err(error) if is_too_large(&error) => {
-                    history.cut_short = Some("its history has a batch of events larger than 16 MiB");
+                    history.cut_short =
+                        Some("its history has a batch of events larger than 16 MiB or lookup.max_bytes");
                     return Ok(history);
                 }
                 Err(error) => return Err(error),
@@ -128,6 +132,7 @@ impl Client {
         place: &Place,
         batches: usize,
         next_page_token: Vec<u8>,
+        max_bytes: usize,
     ) -> Result<api::GetWorkflowExecutionHistoryResponse, CallError> {
         let request = self.metadata().request(api::GetWorkflowExecutionHistoryRequest {
             domain: place.domain.clone(),
@@ -136,7 +141,7 @@ impl Client {
             next_page_token,
             ..Default::default()
         });
-        let mut workflows = self.workflows();
+        let mut workflows = self.workflows(max_bytes.min(MAX_PAGE_BYTES));
         self.counted(EngineMethod::GetHistory, workflows.get_workflow_execution_history(request)).await
     }
 }

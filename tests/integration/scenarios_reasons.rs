@@ -174,26 +174,49 @@ async fn what_never_was_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn beyond_the_limits_nothing_is_guessed() {
+async fn when_the_history_cannot_be_read_nothing_is_guessed() {
     let stage = Stage::set().await;
-    let _bridge = stage
-        .bridge_with(|settings| {
-            settings.lookup.max_bytes = 1;
-            settings.lookup.max_pages = 1;
-        })
-        .await;
-    let attempt = stage.activity("order-1");
-    let first = stage.reply(&attempt, r#""result": 1"#).await;
-    stage.outcome(first, OutcomeKind::Applied).await;
-    // Its history fits into one page, which is looked at whatever it weighs.
-    stage.outcome(stage.reply(&attempt, r#""result": 1"#).await, OutcomeKind::Duplicate).await;
-
+    let _bridge = stage.bridge_with(|settings| settings.retry.max = Duration::from_millis(50)).await;
     let broken = stage.start("order-2", ActivityPlan::new("charge", "ChargeCard"));
     let gone = Rule::new(Effect::Refuse(Refusal::plain(Code::Unavailable, "shard is moving")));
     stage.engine.faults().add(gone.on(&[Method::WorkflowHistory]).workflow("order-2"));
     stage.outcome(stage.reply(&broken, r#""result": 1"#).await, OutcomeKind::Applied).await;
     let outcome = stage.outcome(stage.reply(&broken, r#""result": 1"#).await, OutcomeKind::NotFound).await;
     assert!(detail(&outcome).contains("shard is moving"), "{}", detail(&outcome));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_history_is_read_page_by_page_up_to_the_limits() {
+    let stage = Stage::set().await;
+    // Three batches and more for each, so that they make more than one page.
+    let plans = (0..50).map(|number| ActivityPlan::new(format!("a{number}"), "ChargeCard"));
+    let plan = Plan { sequential: true, ..Plan::parallel(plans) };
+    stage.engine.start_workflow(DOMAIN, "order-1", "tasks", plan).unwrap();
+    let generous = stage.bridge().await;
+    let mut attempts = Vec::new();
+    for _ in 0..50 {
+        attempts.push(next_attempt(&stage).await);
+        let source = stage.reply(attempts.last().unwrap(), r#""result": 1"#).await;
+        stage.outcome(source, OutcomeKind::Applied).await;
+    }
+    let late = async |attempt: &Attempt| stage.reply(attempt, r#""result": 1"#).await;
+    stage.outcome(late(&attempts[49]).await, OutcomeKind::Duplicate).await;
+    assert!(stage.engine.calls(Method::WorkflowHistory) > 1, "one page would prove nothing");
+    generous.stop().await;
+
+    type Limit = fn(&mut handback::config::Settings);
+    let limits: [(&str, Limit); 2] = [
+        ("lookup.max_pages", |settings| settings.lookup.max_pages = 1),
+        // Less than a page: it is asked for again in smaller ones.
+        ("lookup.max_bytes", |settings| settings.lookup.max_bytes = 12_000),
+    ];
+    for (limit, set) in limits {
+        let narrow = stage.bridge_with(set).await;
+        stage.outcome(late(&attempts[0]).await, OutcomeKind::Duplicate).await;
+        let outcome = stage.outcome(late(&attempts[49]).await, OutcomeKind::NotFound).await;
+        assert!(detail(&outcome).contains(limit), "{}", detail(&outcome));
+        narrow.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

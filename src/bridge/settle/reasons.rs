@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Asked, Decision, Tries, decide, final_answer};
 use crate::bridge::core::Core;
 use crate::bridge::judge::{Judgement, Known, Question};
-use crate::bridge::look::{Seen, Unseen, Why, look_once, why};
+use crate::bridge::look::{Seen, Unseen, Why, is_denied, look_once, why};
 use crate::bridge::retry::{Next, Schedule};
 use crate::bridge::seams::{CallError, Engine, Log, Verdict};
 use crate::bridge::sight::{Pending, PendingState, Sight};
@@ -69,6 +69,8 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
     tries: &mut Tries<'a>,
 ) -> Result<(), Asked> {
     let mut waiting = Waiting::begin(core);
+    // Good replies do not wait for those that look.
+    slot.park();
     loop {
         let looked = match look_once(core, &question).await {
             Ok(Seen::Known(known)) => Looked::Ended(concluded(known, 0, None)),
@@ -92,20 +94,20 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
                     // It is found once: nothing looks again after this.
                     let _ = work.found.set(token);
                 }
+                slot.unpark().await;
                 return Ok(());
             }
             Looked::Ended(asked) => return Err(asked),
             Looked::Wait(delay) => delay,
         };
-        slot.park();
+        tracing::debug!(record = %work.received.record.origin, ?delay, "looking again before the engine is called");
         tokio::time::sleep(delay).await;
-        slot.unpark().await;
     }
 }
 
-/// Looking is authorised where answering is not. A cancel of whoever may not look is sent as it is.
+/// A cancel of whoever may not look is sent as it is.
 fn may_go_unseen(question: &Question<'_>, error: &CallError) -> bool {
-    error.verdict == Verdict::Wiring && !names_attempt(question.target)
+    error.verdict == Verdict::Wiring && is_denied(error) && !names_attempt(question.target)
 }
 
 async fn by_sight<E: Engine, L: Log>(
@@ -121,11 +123,14 @@ async fn by_sight<E: Engine, L: Log>(
             waiting.next(core).map_or_else(|| Looked::Ended(unasked()), Looked::Wait)
         }
         Judgement::Open(pending) => answer(question.target, sight, pending),
-        Judgement::NotYet if beats(question) => Looked::Ended(early_beat(0)),
-        Judgement::NotYet => waiting.next(core).map_or_else(|| Looked::Ended(not_begun(0)), Looked::Wait),
+        Judgement::NotYet if beats(question) => Looked::Ended(ended(OutcomeKind::NotFound, NOT_BEGUN, 0)),
+        Judgement::NotYet => {
+            let spent = || Looked::Ended(ended(OutcomeKind::Exhausted, NOT_BEGUN, 0));
+            waiting.next(core).map_or_else(spent, Looked::Wait)
+        }
         Judgement::Unseen => match why(core, question).await {
             Why::Known(known) => Looked::Ended(concluded(known, 0, None)),
-            Why::Open => Looked::Wait(core.options.retry.initial),
+            Why::Open | Why::NotYet => Looked::Wait(core.options.retry.initial),
         },
     }
 }
@@ -136,19 +141,19 @@ fn unasked() -> Asked {
     Asked::Concluded(Conclusion::rejected(RefusalCode::CancelNotRequested, detail.to_owned()))
 }
 
-fn not_begun(attempts: u32) -> Asked {
-    let detail = "the attempt has not begun: no worker has taken it".to_owned();
-    concluded(Known { outcome: OutcomeKind::Exhausted, evidence: None, detail }, attempts, None)
-}
+/// Why an early reply cannot be answered.
+const NOT_BEGUN: &str = "the attempt has not begun: no worker has taken it";
 
-fn beats(question: &Question<'_>) -> bool {
-    question.answer.action() == Action::Heartbeat
+/// Why a reply cannot be answered that should be.
+const NOT_TAKEN: &str = "the engine lists the attempt as open, and does not find it when it is answered";
+
+fn ended(outcome: OutcomeKind, detail: &str, attempts: u32) -> Asked {
+    concluded(Known { outcome, evidence: None, detail: detail.to_owned() }, attempts, None)
 }
 
 /// A heartbeat has nothing to wait for: by the time its attempt begins it is old.
-fn early_beat(attempts: u32) -> Asked {
-    let detail = "the attempt has not begun: no worker has taken it".to_owned();
-    concluded(Known { outcome: OutcomeKind::NotFound, evidence: None, detail }, attempts, None)
+fn beats(question: &Question<'_>) -> bool {
+    question.answer.action() == Action::Heartbeat
 }
 
 /// By what the activity is answered: names with an attempt by the token that they stand for.
@@ -197,10 +202,13 @@ pub(super) async fn explain<E: Engine, L: Log>(
             }
             Ok(concluded(known, attempts, Some(error.status)))
         }
-        Why::Open if beats(&question) => Ok(early_beat(attempts)),
-        Why::Open => {
+        state @ (Why::Open | Why::NotYet) => {
+            let detail = if matches!(state, Why::Open) { NOT_TAKEN } else { NOT_BEGUN };
+            if beats(&question) {
+                return Ok(ended(OutcomeKind::NotFound, detail, attempts));
+            }
             let waiting = waiting.get_or_insert_with(|| Box::new(Waiting::begin(core)));
-            waiting.next(core).map_or_else(|| Ok(not_begun(attempts)), Err)
+            waiting.next(core).map_or_else(|| Ok(ended(OutcomeKind::Exhausted, detail, attempts)), Err)
         }
     }
 }

@@ -140,7 +140,45 @@ fn a_look_that_fails_makes_no_guess() {
         stage.eventually_stored(P0, 1).await;
         assert_eq!(kind(stage, 0), (OutcomeKind::NotFound, None));
         assert!(detail(stage, 0).contains("the look-up failed: UNAVAILABLE as told"), "{}", detail(stage, 0));
-        assert_eq!(stage.engine.looks.borrow().len(), 5, "as often as a call");
+        assert_eq!(stage.engine.looks.borrow().len(), 10, "soon at first, then slowly, and not for ever");
+    });
+}
+
+#[test]
+fn an_outage_does_not_use_up_the_patience_of_those_that_look() {
+    play(async |stage| {
+        stage.engine.always(not_found());
+        let began = tokio::time::Instant::now();
+        let down = move || began.elapsed() < seconds(60);
+        stage.engine.on_look(move |_| {
+            if down() {
+                Err(failing(Verdict::Transient { busy: false }, "UNAVAILABLE"))
+            } else {
+                Ok(closed_by("worker"))
+            }
+        });
+        *stage.engine.history.borrow_mut() = Err("down".to_owned());
+        stage.deliver(P0, completes(0..30));
+        stage.pass(seconds(60)).await;
+        assert!(stage.log.kinds().is_empty(), "{:?}", stage.log.kinds());
+        *stage.engine.history.borrow_mut() = Ok(());
+        stage.eventually_stored(P0, 30).await;
+        assert_eq!(stage.log.kinds(), [OutcomeKind::Conflict; 30]);
+    });
+}
+
+#[test]
+fn an_engine_that_does_not_take_what_it_lists_is_given_up() {
+    play(async |stage| {
+        stage.engine.always(not_found());
+        stage.engine.on_look(|_| Ok(open("a1", 0, STARTED)));
+        stage.deliver(P0, [complete("a1"), heartbeat("a2")]);
+        stage.eventually_stored(P0, 2).await;
+        assert_eq!(kind(stage, 0).0, OutcomeKind::Exhausted);
+        assert!(detail(stage, 0).contains("lists the attempt as open"));
+        assert!(stage.outcome_of(0).unwrap().attempts > 5, "it was asked again");
+        assert_eq!(stage.engine.count("a2"), 1, "a heartbeat is not asked again");
+        assert_eq!(stage.log.dead_letters.borrow().len(), 1);
     });
 }
 
