@@ -9,11 +9,12 @@ use handback::admin::{Health, Metrics};
 use handback::bridge::seams::{
     Accepted, Call, CallError, Command, DomainRef, Engine, Log, Piece, ProduceFault, ReadBack, Reading, Wiring,
 };
+use handback::bridge::sight::{Reach, Sight};
 use handback::bridge::{self, Ending, Intake, Options, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
 use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
-use handback::wire::OutRecord;
+use handback::wire::{OutRecord, Target};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +125,10 @@ impl Engine for Timed {
 
     async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
         self.client.domain_name(id).await
+    }
+
+    async fn look(&self, target: &Target, reach: Reach) -> Result<Sight, CallError> {
+        self.client.look(target, reach).await
     }
 }
 

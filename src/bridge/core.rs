@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::gate::{Gate, Pass};
 use super::ledger::Ledger;
+use super::look::Looks;
 use super::options::Options;
 use super::seams::{CallError, DomainRef, Engine, Log};
 use super::unready::{Held, Unready};
@@ -52,6 +53,7 @@ pub(crate) struct Core<E, L> {
     pub(crate) options: Options,
     pub(crate) gate: Gate,
     pub(crate) ledger: RefCell<Ledger>,
+    pub(crate) looks: Looks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) unready: Unready,
     limiter: Option<Arc<RateLimiter>>,
@@ -72,6 +74,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             log,
             gate: Gate::new(options.breaker),
             ledger: RefCell::new(Ledger::new(options.ledger.unwrap_or_default())),
+            looks: Looks::new(options.lookup),
             metrics: shared.metrics,
             unready: Unready::new(shared.health, options.worker),
             limiter: shared.limiter,

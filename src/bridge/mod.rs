@@ -1,7 +1,8 @@
 //! The core: what becomes of a reply. Knows neither Kafka nor Cadence, only the two seams.
 //!
 //! The story of one record is told in `settle`; the loop that starts stories and moves offsets is `worker`. What they
-//! rest on is pure: `offsets`, `lanes`, `ledger`, `breaker`, `retry`.
+//! rest on is pure: `offsets`, `lanes`, `ledger`, `breaker`, `retry`, and `judge`, which tells from what a look into a
+//! workflow showed (`sight`) why the engine did not find what a reply answers.
 
 pub mod seams;
 
@@ -10,6 +11,8 @@ mod worker;
 
 mod core;
 mod gate;
+mod judge;
+mod look;
 mod options;
 mod partitions;
 mod places;
@@ -25,10 +28,12 @@ pub mod lanes;
 pub mod ledger;
 pub mod offsets;
 pub mod retry;
+pub mod sight;
 
 #[cfg(test)]
 mod tests;
 
 pub use core::{RateLimiter, Shared, rate_limiter};
+pub use look::Policy as LookPolicy;
 pub use options::Options;
 pub use worker::{Ending, Intake, run};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{breaker, ledger, retry};
+use super::sight::Reach;
+use super::{breaker, ledger, look, retry};
 use crate::config::{DeadLetters, Settings};
 use crate::wire::Limits;
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub seed: u64,
     /// In-place retry.
     pub retry: retry::Policy,
+    /// The limits of looking into workflows.
+    pub lookup: look::Policy,
     /// When the breaker opens.
     pub breaker: breaker::Policy,
     /// Pause between probes.
@@ -62,7 +65,7 @@ impl Options {
     /// The options of worker number `worker`. `cluster_id` is Kafka's; `seed` makes jitter replayable.
     #[must_use]
     pub fn new(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
-        let Settings { topics, bridge, cadence, retry, breaker, ledger, .. } = settings;
+        let Settings { topics, bridge, cadence, retry, lookup, breaker, ledger, .. } = settings;
         let limits = |topic: &String| Limits {
             max_payload_bytes: bridge.max_payload_bytes,
             require_json: topics.require_json.contains(topic),
@@ -89,6 +92,14 @@ impl Options {
                 jitter: retry.jitter,
                 busy_extra: retry.busy_extra,
                 spent: retry.spent,
+            },
+            lookup: look::Policy {
+                max_per_second: lookup.max_per_second,
+                reach: Reach { max_pages: lookup.max_pages, max_bytes: lookup.max_bytes },
+                timeout: lookup.timeout,
+                patience: lookup.patience,
+                keep: lookup.keep,
+                wait: lookup.wait,
             },
             breaker: breaker::Policy {
                 window: breaker.window,

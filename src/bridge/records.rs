@@ -32,8 +32,9 @@ impl<E: Engine, L: Log> Core<E, L> {
         let heartbeat = work.is_heartbeat();
         match conclusion.outcome {
             OutcomeKind::Applied | OutcomeKind::Duplicate => false,
-            OutcomeKind::Conflict | OutcomeKind::Unknown | OutcomeKind::Rejected | OutcomeKind::Exhausted => true,
+            OutcomeKind::Conflict | OutcomeKind::Rejected | OutcomeKind::Exhausted => true,
             // A heartbeat that comes too late asks for nothing that a replay could still do.
+            OutcomeKind::Unknown => !heartbeat,
             OutcomeKind::Superseded => wanted.superseded && !heartbeat,
             OutcomeKind::TimedOut => wanted.timed_out && !heartbeat,
             OutcomeKind::WorkflowClosed => wanted.workflow_closed && !heartbeat,
@@ -83,8 +84,9 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.fingerprint = Some(reply.fingerprint);
                 outcome.metadata = reply.metadata.clone();
                 outcome.traceparent = reply.traceparent.clone();
-                outcome.target_key = reply.target.key();
-                Some(ActivityView::of(&reply.target, domain))
+                let target = work.target(reply);
+                outcome.target_key = target.key();
+                Some(ActivityView::of(target, domain.or(reply.target.domain_name())))
             }
             // Whatever a refused reply said about itself, so that its service can recognise it.
             Err(refusal) => {

@@ -22,7 +22,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// What a reply leaves in the ledger once it is applied. Heartbeats are no answers and leave nothing.
     pub(crate) fn ledger_entry(&self, work: &Work) -> Option<LedgerEntry> {
         let reply = work.reply.as_ref().ok().filter(|_| self.options.ledger.is_some() && !work.is_heartbeat())?;
-        LedgerEntry::of(reply, work.received.record.origin.offset)
+        LedgerEntry::of(work.target(reply), reply, work.received.record.origin.offset)
     }
 
     /// Asks the ledger.

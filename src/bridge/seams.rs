@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use super::sight::{Reach, Sight};
 use crate::wire::{Answer, LedgerEntry, OutRecord, Record, RefusalCode, Target};
 
 /// One attempt to tell the engine what became of an activity.
@@ -39,7 +40,7 @@ pub struct CallError {
 /// What an engine's refusal means for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The engine knows no such open activity, attempt or workflow. Final; which of them is told by a look-up.
+    /// The engine knows no such open activity, attempt or workflow. Final; which of them is told by a look.
     NotFound,
     /// The engine will never take this answer.
     Refused(RefusalCode),
@@ -92,6 +93,10 @@ pub trait Engine {
     /// The name of the domain with this id, or `None` when the engine knows no such domain. Cached by the
     /// implementation.
     fn domain_name(&self, id: &str) -> impl Future<Output = Result<Option<Arc<str>>, CallError>>;
+
+    /// Looks into the workflow of a target: its state and, unless that shows the target's activity open, its history from
+    /// the beginning, as far as `reach`. Changes nothing. A workflow or run that does not exist is [`Sight::Nothing`].
+    fn look(&self, target: &Target, reach: Reach) -> impl Future<Output = Result<Sight, CallError>>;
 }
 
 /// A partition of a reply topic.

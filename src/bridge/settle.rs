@@ -1,9 +1,14 @@
-//! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file.
+//! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file, but
+//! for what looks into a workflow lead to: `reasons`.
+
+mod reasons;
 
 use std::time::Duration;
 
+use self::reasons::{Waiting, explain, look_first, looks_first};
 use super::core::Core;
 use super::gate::Pass;
+use super::judge::Question;
 use super::repeats::Repeat;
 use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
@@ -43,7 +48,10 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
         Asked::Silent => return Fate::Settled,
         Asked::Abandoned => return Fate::Abandoned,
     };
-    conclusion.entry = entry.filter(|_| conclusion.outcome == OutcomeKind::Applied);
+    if conclusion.outcome == OutcomeKind::Applied {
+        // Names with an attempt have an entry only now that their token was found.
+        conclusion.entry = entry.or_else(|| core.ledger_entry(work));
+    }
     let news = conclusion.cancel_requested;
     slot.start_recording().await;
     let fate = record(core, work, conclusion).await;
@@ -85,12 +93,6 @@ async fn forbidden<E: Engine, L: Log>(
     work: &Work,
     reply: &Reply,
 ) -> Result<Option<Conclusion>, Gone> {
-    if let Target::ById(id) = &reply.target
-        && id.attempt.is_some()
-    {
-        let detail = "`activity.attempt`: answering by id with an attempt is not supported yet; send the task token, or leave the attempt out";
-        return Ok(Some(Conclusion::rejected(RefusalCode::AttemptByIdUnsupported, detail.to_owned())));
-    }
     if core.options.domains.is_empty() {
         return Ok(None);
     }
@@ -103,8 +105,16 @@ async fn forbidden<E: Engine, L: Log>(
 async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Asked {
     let mut tries = Tries::default();
     let identity = core.identity(&work.received.record.origin, reply);
-    let call = Call { target: &reply.target, answer: &reply.answer, identity: &identity };
     let leaving = &work.life.leaving;
+    if looks_first(reply) {
+        let looking = look_first(core, work, reply, question(reply, &reply.target, &identity, false), slot, &mut tries);
+        match Box::pin(leaving.run_until_cancelled(looking)).await {
+            Some(Ok(())) => {}
+            Some(Err(asked)) => return asked,
+            None => return Asked::Abandoned,
+        }
+    }
+    let call = Call { target: work.target(reply), answer: &reply.answer, identity: &identity };
     loop {
         // At once on a good day: waiting for a cancellation costs a record more than the gate itself.
         let pass = match core.try_permit() {
@@ -125,6 +135,16 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             Err(error) => error,
         };
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
+            Decision::Final if error.verdict == Verdict::NotFound => {
+                slot.park();
+                let question = question(reply, call.target, &identity, tries.ambiguous);
+                let explaining = explain(core, question, &error, tries.attempts() + 1, &mut tries.waiting);
+                match Box::pin(leaving.run_until_cancelled(explaining)).await {
+                    Some(Ok(asked)) => return asked,
+                    Some(Err(delay)) => delay,
+                    None => return Asked::Abandoned,
+                }
+            }
             Decision::Final => return final_answer(error, &tries),
             Decision::Wait(delay) => delay,
         };
@@ -141,15 +161,22 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
     }
 }
 
+/// What is asked of a look into the workflow of `target`.
+fn question<'a>(reply: &'a Reply, target: &'a Target, identity: &'a str, ambiguous: bool) -> Question<'a> {
+    Question { target, answer: &reply.answer, fingerprint: reply.fingerprint, identity, ambiguous }
+}
+
 /// What is known from the earlier calls for a record.
 #[derive(Default)]
 struct Tries<'a> {
     /// None before the first failure: most records never have one.
     schedule: Option<Box<Schedule>>,
     /// Why the process is unready while the record waits.
-    unready: Option<Held<'a>>,
+    unready: Option<Box<Held<'a>>>,
     /// A call got no clear answer and may have been applied.
     ambiguous: bool,
+    /// How often and how long an attempt was called that was not there yet.
+    waiting: Option<Box<Waiting>>,
     /// An odd answer to this record had the wiring probed before.
     suspected: bool,
 }
@@ -157,7 +184,8 @@ struct Tries<'a> {
 impl Tries<'_> {
     /// Failed calls so far.
     fn attempts(&self) -> u32 {
-        self.schedule.as_ref().map_or(0, |schedule| schedule.attempts())
+        let failed = self.schedule.as_ref().map_or(0, |schedule| schedule.attempts());
+        failed + self.waiting.as_ref().map_or(0, |waiting| waiting.times())
     }
 
     /// How long to wait after a call that failed for a transient reason.
@@ -206,18 +234,18 @@ fn decide<'a, E: Engine, L: Log>(
         // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
         Verdict::DomainNotActive => {
             drop(pass);
-            tries.unready = Some(core.inactive_domain(&domain(target), &error.message));
+            tries.unready = Some(Box::new(core.inactive_domain(&domain(target), &error.message)));
             slowly
         }
         Verdict::UnknownDomain => {
             drop(pass);
-            tries.unready = Some(core.unknown_domain(&domain(target), &error.message));
+            tries.unready = Some(Box::new(core.unknown_domain(&domain(target), &error.message)));
             slowly
         }
         // Again, although a probe has found the wiring sound since: this is about the record.
         Verdict::Wiring if std::mem::replace(&mut tries.suspected, true) => {
             drop(pass);
-            tries.unready = Some(core.odd_answer(work, error));
+            tries.unready = Some(Box::new(core.odd_answer(work, error)));
             slowly
         }
         Verdict::Wiring => {
@@ -252,18 +280,14 @@ fn applied<E: Engine, L: Log>(
 }
 
 fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
-    let (outcome, reason) = match error.verdict {
-        Verdict::Refused(code) => (OutcomeKind::Rejected, code.as_str()),
-        _ => (OutcomeKind::NotFound, OutcomeKind::NotFound.as_str()),
+    let code = match error.verdict {
+        Verdict::Refused(code) => code,
+        _ => RefusalCode::EngineRefused,
     };
-    let mut detail = format!("{}: {}", error.status, error.message);
-    if tries.ambiguous && outcome == OutcomeKind::NotFound {
-        detail.push_str("; an earlier try of this very record got no clear answer and may have been applied");
-    }
     Asked::Concluded(Conclusion {
-        outcome,
-        reason: Some(reason),
-        detail: Some(detail),
+        outcome: OutcomeKind::Rejected,
+        reason: Some(code.as_str()),
+        detail: Some(format!("{}: {}", error.status, error.message)),
         evidence: None,
         cancel_requested: false,
         attempts: tries.attempts() + 1,

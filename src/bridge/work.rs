@@ -1,12 +1,12 @@
 //! One record on its way to its outcome, and what became of it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use super::partitions::Life;
 use super::seams::{Epoch, PartitionId, Received};
 use super::windows::Room;
-use crate::wire::{Action, Evidence, LedgerEntry, OutcomeKind, Refusal, RefusalCode, Reply};
+use crate::wire::{Action, Evidence, LedgerEntry, OutcomeKind, Refusal, RefusalCode, Reply, Target};
 
 /// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
 pub(crate) struct Work {
@@ -20,6 +20,8 @@ pub(crate) struct Work {
     pub(crate) life: Rc<Life>,
     /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
     pub(crate) overtaken: Cell<bool>,
+    /// The token that names with an attempt stand for, once it was looked up.
+    pub(crate) found: OnceCell<Box<Target>>,
     /// Held for the bytes it accounts for.
     pub(crate) _room: Room,
 }
@@ -28,6 +30,11 @@ impl Work {
     /// Whether it belongs to one of these assignments.
     pub(crate) fn is_of(&self, assignments: &[(PartitionId, Epoch)]) -> bool {
         assignments.contains(&(self.received.partition, self.received.epoch))
+    }
+
+    /// What the engine is told about: what the reply names, or the token that stands for it.
+    pub(crate) fn target<'a>(&'a self, reply: &'a Reply) -> &'a Target {
+        self.found.get().map_or(&reply.target, |found| found)
     }
 
     /// Whether it is a heartbeat.

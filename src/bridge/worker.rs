@@ -1,6 +1,6 @@
 //! One worker: takes records from the consumer, starts their stories, and moves offsets when they end.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
@@ -235,8 +235,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
         let received_at_ms = self.delivered_at_ms;
         let life = Rc::clone(&partition.life);
-        let overtaken = Cell::new(false);
-        let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, _room: room });
+        let (overtaken, found) = (Cell::new(false), OnceCell::new());
+        let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, found, _room: room });
         self.ready.extend(match lane {
             Some(lane) => self.lanes.enter(lane, work),
             None => Some(work),

@@ -19,6 +19,7 @@ use super::status::{call_error, code_name};
 use super::transport::{ConnectError, Metadata, channels};
 use crate::admin::{EngineMethod, Metrics};
 use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Verdict, Wiring};
+use crate::bridge::sight::{Reach, Sight};
 use crate::config::Cadence;
 use crate::wire::{ActivityId, Answer, Target};
 
@@ -46,7 +47,8 @@ pub struct Client {
     turn: Cell<usize>,
     metadata: Metadata,
     metrics: Arc<Metrics>,
-    domains: RefCell<HashMap<Arc<str>, Named>>,
+    /// Names by id, and ids by name.
+    domains: [RefCell<HashMap<Arc<str>, Named>>; 2],
 }
 
 impl Client {
@@ -60,7 +62,7 @@ impl Client {
             turn: Cell::new(0),
             metadata: Metadata::new(settings)?,
             metrics,
-            domains: RefCell::default(),
+            domains: Default::default(),
         })
     }
 
@@ -71,6 +73,20 @@ impl Client {
     pub async fn domain_id(&self, name: &str) -> Result<Option<String>, CallError> {
         let by = api::describe_domain_request::DescribeBy::Name(name.to_owned());
         Ok(self.describe_domain(by).await?.map(|domain| domain.id))
+    }
+
+    /// The name of the domain with this id; remembered.
+    pub(super) async fn named(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
+        remembered(&self.domains[0], id, async || {
+            let by = api::describe_domain_request::DescribeBy::Id(id.to_owned());
+            Ok(self.describe_domain(by).await?.map(|domain| domain.name.into()))
+        })
+        .await
+    }
+
+    /// The id of the domain with this name; remembered.
+    pub(super) async fn identified(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
+        remembered(&self.domains[1], name, async || Ok(self.domain_id(name).await?.map(Arc::from))).await
     }
 
     async fn describe_domain(
@@ -86,7 +102,11 @@ impl Client {
         }
     }
 
-    fn channel(&self) -> Channel {
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    pub(super) fn channel(&self) -> Channel {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         self.channels[turn % self.channels.len()].clone()
@@ -97,7 +117,7 @@ impl Client {
     }
 
     /// Awaits one call and counts it. Boxed: tonic's futures are kilobytes, and every one around them is moved whole.
-    fn counted<T>(
+    pub(super) fn counted<T>(
         &self,
         method: EngineMethod,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -215,20 +235,32 @@ impl Engine for Client {
     }
 
     async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
-        if let Some((said, asked)) = self.domains.borrow().get(id)
-            && (matches!(said, Ok(Some(_))) || asked.elapsed() < UNNAMED_FOR)
-        {
-            return said.clone();
-        }
-        let by = api::describe_domain_request::DescribeBy::Id(id.to_owned());
-        let said = self.describe_domain(by).await.map(|domain| domain.map(|domain| Arc::from(domain.name)));
-        let mut domains = self.domains.borrow_mut();
-        if domains.len() >= MAX_DOMAINS {
-            domains.clear();
-        }
-        domains.insert(id.into(), (said.clone(), Instant::now()));
-        said
+        self.named(id).await
     }
+
+    async fn look(&self, target: &Target, reach: Reach) -> Result<Sight, CallError> {
+        self.look_into(target, reach).await
+    }
+}
+
+/// What was said of a domain, or asks and remembers the answer.
+async fn remembered(
+    domains: &RefCell<HashMap<Arc<str>, Named>>,
+    of: &str,
+    ask: impl AsyncFnOnce() -> Result<Option<Arc<str>>, CallError>,
+) -> Result<Option<Arc<str>>, CallError> {
+    if let Some((said, asked)) = domains.borrow().get(of)
+        && (matches!(said, Ok(Some(_))) || asked.elapsed() < UNNAMED_FOR)
+    {
+        return said.clone();
+    }
+    let said = ask().await;
+    let mut domains = domains.borrow_mut();
+    if domains.len() >= MAX_DOMAINS {
+        domains.clear();
+    }
+    domains.insert(of.into(), (said.clone(), Instant::now()));
+    said
 }
 
 fn is_unreachable(code: Code) -> bool {

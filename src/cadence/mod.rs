@@ -1,6 +1,7 @@
 //! The only room that knows tonic, prost and the generated code.
 
 mod client;
+mod looking;
 mod requests;
 mod socket;
 mod status;

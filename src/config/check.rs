@@ -46,6 +46,7 @@ pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_require
     bridge(&mut checks, settings);
     retry_and_breaker(&mut checks, settings);
     ledger(&mut checks, settings);
+    lookup(&mut checks, settings);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
         checks.must(&["log.filter"], false, || format!("{error}"));
     }
@@ -213,6 +214,12 @@ fn ledger(checks: &mut Checks<'_>, Settings { ledger, .. }: &Settings) {
     });
     // The ledger counts its entries in 32 bits.
     checks.must(&["ledger.max_total"], u32::try_from(ledger.max_total).is_ok(), || "must be below 2^32".into());
+}
+
+fn lookup(checks: &mut Checks<'_>, Settings { lookup, .. }: &Settings) {
+    checks.at_least_one("lookup.max_pages", lookup.max_pages);
+    checks.at_least_one("lookup.max_bytes", lookup.max_bytes);
+    checks.positive("lookup.timeout", lookup.timeout);
 }
 
 fn retry_and_breaker(checks: &mut Checks<'_>, Settings { retry, breaker, .. }: &Settings) {

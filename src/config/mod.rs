@@ -13,6 +13,7 @@ mod dead_letters;
 mod kafka;
 mod ledger;
 mod log;
+mod lookup;
 mod retry;
 mod topics;
 
@@ -42,6 +43,7 @@ pub use faults::{Fault, Faults, Origin};
 pub use kafka::{GroupProtocol, Kafka};
 pub use ledger::Ledger;
 pub use log::{Log, LogFormat};
+pub use lookup::Lookup;
 pub use properties::Properties;
 pub use retry::Retry;
 pub use secret::Secret;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub bridge: Bridge,
     /// Trying a call again, in place.
     pub retry: Retry,
+    /// Looking into workflows.
+    pub lookup: Lookup,
     /// When the engine as a whole counts as down.
     pub breaker: Breaker,
     /// What is remembered of applied answers.

@@ -1,6 +1,6 @@
 //! The names that may be set, what they mean, and the nearest right one for a wrong one.
 
-use super::{Admin, Breaker, Bridge, Cadence, DeadLetters, Kafka, Ledger, Log, Retry, Topics};
+use super::{Admin, Breaker, Bridge, Cadence, DeadLetters, Kafka, Ledger, Log, Lookup, Retry, Topics};
 
 /// Prefix of the environment variables; what follows is `SECTION__FIELD`.
 pub(super) const ENV_PREFIX: &str = "HANDBACK__";
@@ -22,12 +22,13 @@ impl Section {
 }
 
 /// All sections, in reading order.
-pub(super) const SECTIONS: [Section; 10] = [
+pub(super) const SECTIONS: [Section; 11] = [
     Section::new("kafka", Kafka::ABOUT, Kafka::FIELDS),
     Section::new("topics", Topics::ABOUT, Topics::FIELDS),
     Section::new("cadence", Cadence::ABOUT, Cadence::FIELDS),
     Section::new("bridge", Bridge::ABOUT, Bridge::FIELDS),
     Section::new("retry", Retry::ABOUT, Retry::FIELDS),
+    Section::new("lookup", Lookup::ABOUT, Lookup::FIELDS),
     Section::new("breaker", Breaker::ABOUT, Breaker::FIELDS),
     Section::new("ledger", Ledger::ABOUT, Ledger::FIELDS),
     Section::new("dead_letters", DeadLetters::ABOUT, DeadLetters::FIELDS),

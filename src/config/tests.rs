@@ -273,6 +273,8 @@ fn values_that_cannot_work_are_refused() {
         ("retry", "initial", "\"3s\"", "must not exceed retry.max"),
         ("retry", "multiplier", "0.5", "1.0 or more"),
         ("retry", "jitter", "1.5", "between 0.0 and 1.0"),
+        ("lookup", "max_pages", "0", "at least 1"),
+        ("lookup", "timeout", "\"0s\"", "longer than nothing"),
         ("breaker", "failure_share", "0.0", "above 0.0"),
         ("admin", "listen", "\"localhost\"", "IP and port"),
         ("log", "filter", "\"handback=loud\"", "level filter"),

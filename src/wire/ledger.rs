@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Fingerprint, Reply};
+use super::{Fingerprint, Reply, Target};
 
 /// An answer that the engine applied: for which attempt, what it was, and which record brought it. Topic and partition of
 /// that record are those of the outcome: its `handback-source-topic` header and the number of its own partition.
@@ -33,10 +33,11 @@ impl LedgerEntry {
     /// Bytes of an entry.
     pub const LEN: usize = 48;
 
-    /// The entry that a reply leaves once it is applied. `None` for a target without a key: the engine decides alone.
+    /// The entry that a reply leaves once it is applied to `target`: its own, or the token that its names stand for. `None`
+    /// for a target without a key: the engine decides alone.
     #[must_use]
-    pub fn of(reply: &Reply, offset: i64) -> Option<Self> {
-        let target = first(reply.target.key()?.as_str());
+    pub fn of(target: &Target, reply: &Reply, offset: i64) -> Option<Self> {
+        let target = first(target.key()?.as_str());
         let idempotency_key = reply.idempotency_key.as_deref().map(|key| u64::from_be_bytes(first(key)).max(1));
         Some(Self { target, fingerprint: reply.fingerprint, idempotency_key, offset })
     }

@@ -66,7 +66,6 @@ refusal_codes! {
     DomainNotAllowed = "domain_not_allowed", "The domain is not in `cadence.domains`.";
     FailByIdWithoutAttempt = "fail_by_id_without_attempt",
         "A failure by id without attempt would burn the next attempt when repeated; see `cadence.allow_fail_by_id_without_attempt`.";
-    AttemptByIdUnsupported = "attempt_by_id_unsupported", "Replies by id with an attempt are not supported by this version.";
     CancelNotRequested = "cancel_not_requested", "The reply cancels an activity whose workflow has not asked for it.";
     EngineRefused = "engine_refused", "The engine will never take this reply; the detail has its words.";
     InternalError = "internal_error", "Handling the reply failed inside handback; please report it.";

@@ -47,6 +47,15 @@ impl Target {
         }
     }
 
+    /// The name of the domain, which a token does not tell.
+    #[must_use]
+    pub fn domain_name(&self) -> Option<&str> {
+        match self {
+            Self::Token(_) => None,
+            Self::ById(id) => Some(&id.domain),
+        }
+    }
+
     /// The lane in which replies to this activity are kept in order: equal for a token and for the names of the same
     /// activity. A hash; two activities that share one only wait for each other.
     #[must_use]

@@ -68,6 +68,20 @@ impl TaskToken {
         Ok(Self { bytes, claims })
     }
 
+    /// The token that the engine would have given out for these claims. The engine takes one in any order of names.
+    ///
+    /// # Errors
+    ///
+    /// When the claims do not pass the check.
+    pub fn build(claims: TokenClaims) -> Result<Self, TokenFault> {
+        let token = serde_json::json!({
+            "domainId": claims.domain_id, "workflowId": claims.workflow_id, "workflowType": claims.workflow_type,
+            "runId": claims.run_id, "scheduleId": claims.schedule_id, "scheduleAttempt": claims.attempt,
+            "activityId": claims.activity_id, "activityType": claims.activity_type,
+        });
+        Self::check(Bytes::from(token.to_string()))
+    }
+
     /// The token as received.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

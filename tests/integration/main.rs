@@ -19,6 +19,7 @@ mod scenarios_engine;
 mod scenarios_limits;
 mod scenarios_log;
 mod scenarios_process;
+mod scenarios_reasons;
 mod scenarios_repeats;
 mod support;
 mod tidy;

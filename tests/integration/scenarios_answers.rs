@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use handback::dev::engine::{ActivityPlan, ActivityState, Ending, Options, RetryPlan};
+use handback::dev::engine::{ActivityPlan, ActivityState, Ending, RetryPlan};
 use handback::wire::{Headers, OutRecord, OutcomeKind, names, source_of};
 
 use crate::support::{DOMAIN, PARTITIONS, REPLIES, Stage, envelope, until, value};
@@ -133,8 +133,8 @@ async fn heartbeats_keep_the_activity_alive() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_learns_of_a_cancel_request_and_cancels() {
-    let stage = Stage::with(Options { patience: Duration::from_millis(100), ..Options::default() }).await;
-    let _bridge = stage.bridge().await;
+    let stage = Stage::set().await;
+    let _bridge = stage.bridge_with(|settings| settings.lookup.wait = Duration::from_millis(100)).await;
     let attempt = stage.activity("order-1");
     let early = stage.reply(&attempt, r#""action": "cancel""#).await;
     let outcome = stage.outcome(early, OutcomeKind::Rejected).await;
@@ -203,7 +203,7 @@ async fn second_answer_that_only_the_engine_knows_of_is_reported_and_changes_not
     let first = stage.reply(&attempt, r#""result": 1"#).await;
     let second = stage.reply(&attempt, r#""result": 2"#).await;
     stage.outcome(first, OutcomeKind::Applied).await;
-    stage.outcome(second, OutcomeKind::NotFound).await;
+    stage.outcome(second, OutcomeKind::Conflict).await;
     let letter = stage.letter(second).await;
     assert_eq!(letter.headers.last(names::DLQ_ENGINE_STATUS).map(|text| &text[..]), Some(&b"NOT_FOUND"[..]));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handback::dev::engine::{ActivityState, Attempt, Effect, Method, Outage, Refusal, Rule};
 use handback::exit::Exit;
-use handback::wire::OutcomeKind;
+use handback::wire::{Evidence, OutcomeKind};
 use tonic::Code;
 
 use crate::support::{Source, Stage, until, value};
@@ -139,14 +139,14 @@ async fn one_odd_answer_does_not_stop_the_bridge() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answer_whose_acknowledgement_was_lost_is_never_called_applied() {
+async fn answer_whose_acknowledgement_was_lost_is_applied_by_history() {
     let stage = Stage::set().await;
     let attempt = stage.activity("order-1");
     stage.engine.faults().add(Rule::new(Effect::ApplyThenReset).workflow("order-1").times(1));
     let _bridge = stage.bridge().await;
     let source = stage.reply(&attempt, r#""result": 1"#).await;
-    let outcome = stage.outcome(source, OutcomeKind::NotFound).await;
-    assert_eq!(outcome.attempts, 2);
+    let outcome = stage.outcome(source, OutcomeKind::Applied).await;
+    assert_eq!((outcome.attempts, outcome.evidence), (2, Some(Evidence::History)));
     assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(&b"1"[..]));
 }
 
@@ -160,7 +160,7 @@ async fn reply_to_an_unknown_domain_waits_for_it() {
     assert!(stage.log.outcomes_of(source).is_empty());
     assert_eq!(stage.committed(0).await, 0);
     stage.engine.register_domain("later").unwrap();
-    stage.outcome(source, OutcomeKind::NotFound).await;
+    stage.outcome(source, OutcomeKind::Unknown).await;
     bridge.until_ready().await;
     stage.until_committed(source).await;
 }

@@ -13,7 +13,7 @@ use super::model::Holds;
 use crate::bridge::seams::{
     Command, Control, Epoch, Log, PartitionId, Piece, ProduceFault, ReadBack, Reading, Remembered,
 };
-use crate::wire::{LedgerEntry, OutRecord, Outcome, OutcomeKind, Record, names, source_of};
+use crate::wire::{Action, LedgerEntry, OutRecord, Outcome, OutcomeKind, Record, names, source_of};
 
 pub(super) const REPLIES: &str = "activity-replies";
 pub(super) const OUTCOMES: &str = "activity-outcomes";
@@ -271,7 +271,8 @@ impl LogModel {
     fn check_order(&self, outcome: &Outcome) {
         use OutcomeKind::{Conflict, Exhausted, Rejected, Unknown};
         let source = outcome.source.offset;
-        let needed = matches!(outcome.kind, Rejected | Conflict | Exhausted | Unknown);
+        let heartbeat = outcome.action == Some(Action::Heartbeat);
+        let needed = matches!(outcome.kind, Rejected | Conflict | Exhausted) || outcome.kind == Unknown && !heartbeat;
         let letters = self.dead_letters.borrow();
         let there =
             letters.iter().filter_map(|letter| source_of(&letter.headers)).any(|origin| origin == outcome.source);

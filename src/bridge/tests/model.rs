@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Verdict, Wiring};
+use crate::bridge::sight::{History, Pending, PendingState, Reach, Sight, WorkflowSight};
 use crate::wire::{Action, RefusalCode, Target};
 
 /// What the engine does with one call.
@@ -66,10 +67,31 @@ pub(super) fn not_active() -> Step {
     error(Verdict::DomainNotActive, "FAILED_PRECONDITION", "domain is active in another cluster")
 }
 
+/// A workflow whose history is longer than a look reads.
+fn too_long() -> Sight {
+    let history = History { activities: Vec::new(), cut_short: Some("its history is longer than lookup.max_pages") };
+    Sight::Workflow(WorkflowSight { history: Some(history), ..WorkflowSight::default() })
+}
+
+/// A workflow in which an activity is open.
+pub(super) fn open(activity: &str, attempt: i64, state: PendingState) -> Sight {
+    let pending = Pending {
+        schedule_id: 5,
+        activity_id: activity.to_owned(),
+        activity_type: "Charge".to_owned(),
+        attempt,
+        state,
+        last_failure: None,
+    };
+    let domain_id = Some(super::support::DOMAIN_ID.into());
+    Sight::Workflow(WorkflowSight { domain_id, pending: vec![pending], ..WorkflowSight::default() })
+}
+
 /// One call as the engine saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Called {
     pub(super) activity: String,
+    pub(super) target: Target,
     pub(super) action: Action,
     pub(super) identity: String,
     pub(super) payload: Option<bytes::Bytes>,
@@ -105,6 +127,7 @@ impl Holds {
 const RUNAWAY: usize = 50_000;
 
 type Decide = Box<dyn FnMut(&Called) -> Step>;
+type Show = Box<dyn FnMut(&Target) -> Result<Sight, CallError>>;
 
 pub(super) struct EngineModel {
     scripts: RefCell<HashMap<String, VecDeque<Step>>>,
@@ -119,6 +142,10 @@ pub(super) struct EngineModel {
     pub(super) history: RefCell<Result<(), String>>,
     pub(super) history_probes: RefCell<Vec<(DomainRef, Instant)>>,
     pub(super) domain: RefCell<Result<Option<Arc<str>>, CallError>>,
+    show: RefCell<Show>,
+    pub(super) looks: RefCell<Vec<Instant>>,
+    pub(super) looking: Cell<usize>,
+    pub(super) look_time: Cell<Duration>,
 }
 
 impl Default for EngineModel {
@@ -135,6 +162,10 @@ impl Default for EngineModel {
             history: RefCell::new(Ok(())),
             history_probes: RefCell::default(),
             domain: RefCell::new(Ok(Some("orders".into()))),
+            show: RefCell::new(Box::new(|_| Ok(too_long()))),
+            looks: RefCell::default(),
+            looking: Cell::new(0),
+            look_time: Cell::default(),
         }
     }
 }
@@ -148,6 +179,11 @@ impl EngineModel {
     /// The general rule.
     pub(super) fn on_call(&self, decide: impl FnMut(&Called) -> Step + 'static) {
         *self.otherwise.borrow_mut() = Box::new(decide);
+    }
+
+    /// What a look into a workflow shows.
+    pub(super) fn on_look(&self, show: impl FnMut(&Target) -> Result<Sight, CallError> + 'static) {
+        *self.show.borrow_mut() = Box::new(show);
     }
 
     pub(super) fn always(&self, step: Step) {
@@ -204,6 +240,7 @@ impl Engine for Rc<EngineModel> {
         };
         let called = Called {
             activity: activity.clone(),
+            target: call.target.clone(),
             action: call.answer.action(),
             identity: call.identity.to_owned(),
             payload: call.answer.engine_payload(),
@@ -246,5 +283,14 @@ impl Engine for Rc<EngineModel> {
 
     async fn domain_name(&self, _id: &str) -> Result<Option<Arc<str>>, CallError> {
         self.domain.borrow().clone()
+    }
+
+    async fn look(&self, target: &Target, _reach: Reach) -> Result<Sight, CallError> {
+        self.looks.borrow_mut().push(Instant::now());
+        assert!(self.looks.borrow().len() < RUNAWAY, "looks without a pause");
+        self.looking.set(self.looking.get() + 1);
+        tokio::time::sleep(self.look_time.get()).await;
+        self.looking.set(self.looking.get() - 1);
+        (self.show.borrow_mut())(target)
     }
 }

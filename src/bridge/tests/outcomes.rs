@@ -1,8 +1,9 @@
 //! What becomes of one reply.
 
 use super::log_model::OUTCOMES;
-use super::model::{Step, not_found, refused};
+use super::model::{Step, not_found, open, refused};
 use super::support::{P0, P1, by_id, complete, fail, play, play_with, reply, rubbish, token};
+use crate::bridge::sight::PendingState;
 use crate::wire::{Action, Answer, Evidence, Headers, OutcomeKind, Record, ReplyBuilder, decode, names, source_of};
 
 fn text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
@@ -37,6 +38,7 @@ fn reply_completes_the_activity() {
 #[test]
 fn failure_reply_fails_the_activity() {
     play(async |stage| {
+        stage.engine.on_look(|_| Ok(open("a2", 0, PendingState::CancelRequested)));
         stage.deliver(P0, [fail("a1"), reply(token("a2"), Answer::Cancel { details: None })]);
         stage.eventually_stored(P0, 2).await;
         assert_eq!(stage.engine.calls_for("a1")[0].action, Action::Fail);
@@ -117,18 +119,6 @@ fn a_reply_by_id_is_answered_by_id() {
         assert_eq!(stage.engine.calls_for("a1")[0].payload, None, "no result is no bytes");
         assert_eq!(stage.log.kinds(), [OutcomeKind::Applied]);
         assert!(stage.log.outcome_records.borrow()[0].key.as_deref().unwrap().starts_with(b"source:"));
-    });
-}
-
-#[test]
-fn a_reply_by_id_with_an_attempt_is_refused_by_name() {
-    play(async |stage| {
-        stage.deliver(P0, [reply(by_id("orders", "a1", Some(0)), Answer::Complete { result: None })]);
-        stage.eventually_stored(P0, 1).await;
-        assert_eq!(stage.engine.total(), 0);
-        let outcome = stage.outcome_of(0).unwrap();
-        assert_eq!(outcome.reason.as_deref(), Some("attempt_by_id_unsupported"));
-        assert_eq!(stage.log.dead_letters.borrow().len(), 1);
     });
 }
 

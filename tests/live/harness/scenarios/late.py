@@ -1,17 +1,18 @@
 """Answers that come when nobody waits for them any more."""
 
-from ..books import equal
+from ..books import equal, true
 from ..procs import wait_for
 from ..stack import GROUP, Stack
 from ..topics import Rec
 from . import new_id, scenario
 
 
-def _reply_late(stack: Stack, request: Rec) -> None:
-    """Answers a request and sees that the engine no longer knows it."""
+def _reply_late(stack: Stack, request: Rec, why: str, detail: str) -> None:
+    """Answers a request and sees why the engine no longer knows it."""
     source = stack.sender.reply(request, result="too late")
     late = stack.tail.wait("the late reply", source[0], lambda r: r.source == source)[0]
-    stack.books.check(late, "not_found", "complete", token=request.json["task_token"])
+    doc = stack.books.check(late, why, "complete", token=request.json["task_token"])
+    true(f"the detail names {detail}", detail in doc["detail"], doc["detail"])
     stack.books.committed(GROUP, stack.main)
 
 
@@ -25,7 +26,7 @@ def late_open(stack: Stack) -> None:
     request = stack.request_of(workflow)
     report = stack.worker.report(workflow)
     equal("what the workflow saw", (report["kind"], report["reason"]), ("timeout", "START_TO_CLOSE"))
-    _reply_late(stack, request)
+    _reply_late(stack, request, "timed_out", "START_TO_CLOSE")
     stack.worker.signal(workflow, "finish")
     equal("what it returned in the end", stack.worker.result(workflow), report)
 
@@ -39,7 +40,7 @@ def late_closed(stack: Stack) -> None:
     request = stack.request_of(workflow)
     report = stack.worker.result(workflow)
     equal("what the workflow saw", (report["kind"], report["reason"]), ("timeout", "START_TO_CLOSE"))
-    _reply_late(stack, request)
+    _reply_late(stack, request, "timed_out", "START_TO_CLOSE")
 
 
 @scenario("closed")
@@ -51,4 +52,4 @@ def closed(stack: Stack) -> None:
     request = stack.request_of(workflow)
     stack.worker.terminate(workflow)
     wait_for("the end of the workflow", lambda: stack.worker.events(workflow, "WorkflowExecutionTerminated"), 30)
-    _reply_late(stack, request)
+    _reply_late(stack, request, "workflow_closed", "terminated")

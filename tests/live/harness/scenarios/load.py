@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from ..books import equal, true
+from ..books import equal, source_of, true
 from ..bridge import Bridge
 from ..procs import Failed, wait_for
 from ..stack import Stack
@@ -36,7 +36,7 @@ def load(stack: Stack) -> str:
         bridges[1].drain()
         bridges[0].check_log()
         return (f"{WORKFLOWS} workflows x {EACH} activities right in {took:.1f} s, one of two bridges killed after {killed_at} "
-                f"outcomes; {kinds['applied']} applied, {kinds['not_found']} not_found, {repeated} outcomes written twice")
+                f"outcomes; {kinds['engine']} applied, {kinds['history']} of them known from history after the kill, {repeated} outcomes written twice")
     finally:
         for bridge in bridges:
             bridge.proc.stop(1)
@@ -78,17 +78,22 @@ def _await_results(stack: Stack, ids: list[str], survivor: Bridge) -> None:
 
 
 def _check_books(stack: Stack) -> tuple[dict[str, int], int]:
-    """Every reply has its outcome. What the victim had applied but not recorded comes again as not_found."""
+    """Every reply has its outcome. What the victim had applied but not recorded is known from history."""
     total = WORKFLOWS * EACH
     first = stack.books.complete(GROUP, stack.load)
     equal("replies with an outcome", len(first), total)
-    kinds = {kind: sum(1 for r in first.values() if r.json["outcome"] == kind) for kind in ("applied", "not_found")}
-    equal(f"applied and not_found make all ({kinds})", sum(kinds.values()), total)
+    equal("what became of them", {r.json["outcome"] for r in first.values()}, {"applied"})
+    kinds = {kind: sum(1 for r in first.values() if r.json["evidence"] == kind) for kind in ("engine", "history")}
+    # A reply that comes again after the kill is known by the identity of the call that the victim made.
+    again = [r for r in stack.tail.all(stack.load["outcomes"]) if r is not first[source_of(r)]]
+    equal("what is said of replies that came again", {(r.json["outcome"], r.json["evidence"]) for r in again} - {("applied", "history")},
+          set())
+    equal(f"by the engine and by history make all ({kinds})", sum(kinds.values()), total)
     # In the victim's hands at most: its window.
-    true("not_found only for what was in the victim's hands", kinds["not_found"] <= 256, kinds)
+    true("from history only what was in the victim's hands", kinds["history"] <= 256, kinds)
     replies = {r.source: r for r in stack.tail.all(stack.load["replies"][0])}
     for kind in kinds:
-        for source in [s for s, r in first.items() if r.json["outcome"] == kind][:100]:
+        for source in [s for s, r in first.items() if r.json["evidence"] == kind][:100]:
             reply = replies[source]
-            stack.books.check(reply, kind, "complete", topics=stack.load, token=reply.json["task_token"])
+            stack.books.check(reply, "applied", "complete", topics=stack.load, token=reply.json["task_token"], evidence=kind)
     return kinds, len(stack.tail.all(stack.load["outcomes"])) - total

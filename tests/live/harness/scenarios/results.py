@@ -85,7 +85,7 @@ def by_id(stack: Stack) -> None:
 
 @scenario("duplicate")
 def duplicate(stack: Stack) -> None:
-    """the same reply twice: applied once, the second is told not_found"""
+    """the same reply twice: applied once, the second is told so"""
     stack.bridge()
     workflow = new_id("duplicate")
     step = {"reply": {"result": "once"}, "times": 2}
@@ -94,6 +94,6 @@ def duplicate(stack: Stack) -> None:
     token = stack.request_of(workflow).json["task_token"]
     first, second = stack.replies_of(workflow, 2)
     stack.books.check(first, "applied", "complete", token=token)
-    stack.books.check(second, "not_found", "complete", token=token)
+    stack.books.check(second, "duplicate", "complete", token=token)
     equal("completions in history", len(stack.worker.events(workflow, "ActivityTaskCompleted")), 1)
     stack.books.committed(GROUP, stack.main)

@@ -1,0 +1,233 @@
+//! The parts of the story that most replies never come to: looking before answering, and learning why the engine does
+//! not find what a reply answers.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Asked, Decision, Tries, decide, final_answer};
+use crate::bridge::core::Core;
+use crate::bridge::judge::{Judgement, Known, Question};
+use crate::bridge::look::{Seen, Unseen, Why, is_denied, look_once, why};
+use crate::bridge::retry::{Next, Schedule};
+use crate::bridge::seams::{CallError, Engine, Log, Verdict};
+use crate::bridge::sight::{Pending, PendingState, Sight};
+use crate::bridge::windows::Slot;
+use crate::bridge::work::{Conclusion, Work};
+use crate::wire::{Action, OutcomeKind, RefusalCode, Reply, Target, TaskToken, TokenClaims};
+
+/// Whether the state has to be known before the engine is called: a cancellation that nobody asked for holds the server
+/// for 30 s, and a reply by id with an attempt is answered by the token that this gives.
+pub(super) fn looks_first(reply: &Reply) -> bool {
+    reply.answer.action() == Action::Cancel || names_attempt(&reply.target)
+}
+
+fn names_attempt(target: &Target) -> bool {
+    matches!(target, Target::ById(id) if id.attempt.is_some())
+}
+
+/// How long a reply has waited for what it needs.
+pub(super) struct Waiting {
+    until: Instant,
+    schedule: Schedule,
+}
+
+impl Waiting {
+    pub(super) fn begin<E: Engine, L: Log>(core: &Core<E, L>) -> Self {
+        let schedule = Schedule::new(core.options.retry, core.began());
+        Self { until: Instant::now() + core.looks.policy.wait, schedule }
+    }
+
+    /// How often it has waited.
+    pub(super) fn times(&self) -> u32 {
+        self.schedule.attempts()
+    }
+
+    /// How long to wait before the next look: soon at first, then slowly. `None` when it has waited long enough.
+    fn next<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Option<Duration> {
+        let (Next::Retry(delay) | Next::Spent(delay)) = self.schedule.failed(false, core.random());
+        (Instant::now() < self.until).then_some(delay)
+    }
+}
+
+/// What a look before the call led to.
+enum Looked {
+    /// The engine can be called, by this token where there is one.
+    Answer(Option<Box<Target>>),
+    Ended(Asked),
+    Wait(Duration),
+}
+
+/// Looks until the reply can be answered, or until it is known that it never can. Finds the token for names with an
+/// attempt.
+pub(super) async fn look_first<'a, E: Engine, L: Log>(
+    core: &'a Core<E, L>,
+    work: &Work,
+    reply: &Reply,
+    question: Question<'_>,
+    slot: &mut Slot,
+    tries: &mut Tries<'a>,
+) -> Result<(), Asked> {
+    let mut waiting = Waiting::begin(core);
+    // Good replies do not wait for those that look.
+    slot.park();
+    loop {
+        let looked = match look_once(core, &question).await {
+            Ok(Seen::Known(known)) => Looked::Ended(concluded(known, 0, None)),
+            Ok(Seen::Fresh(sight)) => by_sight(core, &question, &sight, &mut waiting).await,
+            Err(Unseen::Crowded) => Looked::Wait(core.options.retry.max),
+            Err(Unseen::Failed(pass, error)) if may_go_unseen(&question, &error) => {
+                drop(pass);
+                Looked::Answer(None)
+            }
+            Err(Unseen::Failed(pass, error)) => match decide(core, work, reply, pass, &error, tries) {
+                Decision::Final => Looked::Ended(final_answer(error, tries)),
+                Decision::Wait(delay) => {
+                    core.note_wait(work, &error, delay, tries.attempts());
+                    Looked::Wait(delay)
+                }
+            },
+        };
+        let delay = match looked {
+            Looked::Answer(token) => {
+                if let Some(token) = token {
+                    // It is found once: nothing looks again after this.
+                    let _ = work.found.set(token);
+                }
+                slot.unpark().await;
+                return Ok(());
+            }
+            Looked::Ended(asked) => return Err(asked),
+            Looked::Wait(delay) => delay,
+        };
+        tracing::debug!(record = %work.received.record.origin, ?delay, "looking again before the engine is called");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// A cancel of whoever may not look is sent as it is.
+fn may_go_unseen(question: &Question<'_>, error: &CallError) -> bool {
+    error.verdict == Verdict::Wiring && is_denied(error) && !names_attempt(question.target)
+}
+
+async fn by_sight<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    question: &Question<'_>,
+    sight: &Sight,
+    waiting: &mut Waiting,
+) -> Looked {
+    let cancels = question.answer.action() == Action::Cancel;
+    match question.judge(sight) {
+        Judgement::Final(known) => Looked::Ended(concluded(known, 0, None)),
+        Judgement::Open(pending) if cancels && pending.state != PendingState::CancelRequested => {
+            waiting.next(core).map_or_else(|| Looked::Ended(unasked()), Looked::Wait)
+        }
+        Judgement::Open(pending) => answer(question.target, sight, pending),
+        Judgement::NotYet if beats(question) => Looked::Ended(ended(OutcomeKind::NotFound, NOT_BEGUN, 0)),
+        Judgement::NotYet => {
+            let spent = || Looked::Ended(ended(OutcomeKind::Exhausted, NOT_BEGUN, 0));
+            waiting.next(core).map_or_else(spent, Looked::Wait)
+        }
+        Judgement::Unseen => match why(core, question).await {
+            Why::Known(known) => Looked::Ended(concluded(known, 0, None)),
+            Why::Open | Why::NotYet => Looked::Wait(core.options.retry.initial),
+        },
+    }
+}
+
+fn unasked() -> Asked {
+    let detail = "the workflow has not asked for this activity to stop; send `cancel` once a heartbeat's outcome says \
+                  `cancel_requested`, or `fail`";
+    Asked::Concluded(Conclusion::rejected(RefusalCode::CancelNotRequested, detail.to_owned()))
+}
+
+/// Why an early reply cannot be answered.
+const NOT_BEGUN: &str = "the attempt has not begun: no worker has taken it";
+
+/// Why a reply cannot be answered that should be.
+const NOT_TAKEN: &str = "the engine lists the attempt as open, and does not find it when it is answered";
+
+fn ended(outcome: OutcomeKind, detail: &str, attempts: u32) -> Asked {
+    concluded(Known { outcome, evidence: None, detail: detail.to_owned() }, attempts, None)
+}
+
+/// A heartbeat has nothing to wait for: by the time its attempt begins it is old.
+fn beats(question: &Question<'_>) -> bool {
+    question.answer.action() == Action::Heartbeat
+}
+
+/// By what the activity is answered: names with an attempt by the token that they stand for.
+fn answer(target: &Target, sight: &Sight, pending: &Pending) -> Looked {
+    let (Target::ById(id), Sight::Workflow(workflow)) = (target, sight) else { return Looked::Answer(None) };
+    if id.attempt.is_none() {
+        return Looked::Answer(None);
+    }
+    let token = TaskToken::build(TokenClaims {
+        domain_id: workflow.domain_id.as_deref().unwrap_or_default().to_owned(),
+        workflow_id: id.workflow_id.clone(),
+        run_id: id.run_id.clone(),
+        schedule_id: pending.schedule_id,
+        attempt: pending.attempt,
+        activity_id: id.activity_id.clone(),
+        activity_type: pending.activity_type.clone(),
+        workflow_type: String::new(),
+    });
+    match token {
+        Ok(token) => Looked::Answer(Some(Box::new(Target::Token(token)))),
+        Err(fault) => {
+            let detail = format!("the engine describes an activity for which no token can be made: {fault}");
+            Looked::Ended(Asked::Concluded(Conclusion::rejected(RefusalCode::EngineRefused, detail)))
+        }
+    }
+}
+
+/// What "not found" means for a reply; `Err` says how long to wait before the engine is asked once more, because a look
+/// shows that what it answers is open or will be.
+pub(super) async fn explain<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    question: Question<'_>,
+    error: &CallError,
+    attempts: u32,
+    waiting: &mut Option<Box<Waiting>>,
+) -> Result<Asked, Duration> {
+    match why(core, &question).await {
+        Why::Known(mut known) => {
+            if known.outcome == OutcomeKind::NotFound {
+                known.detail = format!("{}: {}; {}", error.status, error.message, known.detail);
+                if question.ambiguous {
+                    known
+                        .detail
+                        .push_str("; an earlier try of this very record got no clear answer and may have been applied");
+                }
+            }
+            Ok(concluded(known, attempts, Some(error.status)))
+        }
+        state @ (Why::Open | Why::NotYet) => {
+            let detail = if matches!(state, Why::Open) { NOT_TAKEN } else { NOT_BEGUN };
+            if beats(&question) {
+                return Ok(ended(OutcomeKind::NotFound, detail, attempts));
+            }
+            let waiting = waiting.get_or_insert_with(|| Box::new(Waiting::begin(core)));
+            waiting.next(core).map_or_else(|| Ok(ended(OutcomeKind::Exhausted, detail, attempts)), Err)
+        }
+    }
+}
+
+fn concluded(known: Known, attempts: u32, engine_status: Option<&'static str>) -> Asked {
+    let Known { outcome, evidence, detail } = known;
+    let reason = match outcome {
+        OutcomeKind::Applied => None,
+        OutcomeKind::Rejected => Some(RefusalCode::EngineRefused.as_str()),
+        _ => Some(outcome.as_str()),
+    };
+    Asked::Concluded(Conclusion {
+        outcome,
+        reason,
+        detail: Some(detail),
+        evidence,
+        cancel_requested: false,
+        attempts,
+        engine_status,
+        entry: None,
+    })
+}
