@@ -30,9 +30,9 @@ def flat(topics: dict, partitions: int) -> dict[str, int]:
 
 class Stack:
     def __init__(self) -> None:
-        self.main, self.load, self.secure = names(), names("load-"), names("secure-")
+        self.main, self.load, self.secure, self.looks = names(), names("load-"), names("secure-"), names("looks-")
         self.handover = {protocol: names(f"{protocol}-") for protocol in ("classic", "consumer")}
-        self.topics = flat(self.main, PARTITIONS) | flat(self.load, LOAD_PARTITIONS) | flat(self.secure, PARTITIONS)
+        self.topics = flat(self.main, PARTITIONS) | flat(self.load, LOAD_PARTITIONS) | flat(self.secure, PARTITIONS) | flat(self.looks, PARTITIONS)
         for topics in self.handover.values():
             self.topics |= flat(topics, LOAD_PARTITIONS)
         self._bridge: Bridge | None = None
@@ -54,7 +54,7 @@ class Stack:
         self.worker = Worker(self.cadence, self.kafka.brokers)
 
     def _start_service(self) -> None:
-        sets = (self.main, self.load, self.secure, *self.handover.values())
+        sets = (self.main, self.load, self.secure, self.looks, *self.handover.values())
         read = [name for s in sets for name in (s["requests"], s["outcomes"])]
         self.service = Proc("service", [sys.executable, SOURCES / "service.py", "--kafka", self.kafka.brokers, "--requests",
                                         *(s["requests"] for s in sets), "--outcomes", *(s["outcomes"] for s in sets)])

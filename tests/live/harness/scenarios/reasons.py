@@ -2,12 +2,16 @@
 
 import json
 import uuid
+from functools import partial
 
 from ..books import equal, true
+from ..bridge import Bridge
 from ..cadence import DOMAIN
 from ..stack import GROUP, Stack
 from ..topics import Rec
 from . import new_id, scenario
+
+LOOKS_GROUP = "handback-looks"
 
 
 def _sent(stack: Stack, source: tuple) -> Rec:
@@ -29,17 +33,28 @@ def _by_id(stack: Stack, request: Rec, attempt: int | None, run_id: str | None =
     return _sent(stack, stack.sender.send(request.json["reply_to"], body, request.key))
 
 
-@scenario("reasons")
+@scenario("reasons", own_bridge=True)
 def reasons(stack: Stack) -> None:
-    """retried attempts by token and by id with attempt: last failure, superseded, duplicate, conflict, unknown"""
-    stack.bridge()
+    """without a ledger, by looks alone: last failure, superseded, duplicate, conflict, unknown; by token and by id with attempt"""
+    bridge = Bridge("handback-looks", LOOKS_GROUP, stack.cadence, stack.kafka.brokers, stack.looks,
+                    {"ledger": {"enabled": False}, "lookup": {"wait": "6s"}, "retry": {"spent": "1s"}})
+    try:
+        bridge.wait_ready()
+        _reasons(stack)
+        bridge.drain()
+    finally:
+        bridge.proc.stop(1)
+
+
+def _reasons(stack: Stack) -> None:
     workflow = new_id("reasons")
-    stack.worker.start("Single", workflow, {"script": stack.script([]), "want": "string", "max_attempts": 3,
+    topics = stack.looks
+    stack.worker.start("Single", workflow, {"script": stack.script([], topics=topics), "want": "string", "max_attempts": 3,
                                             "retry_interval": 3, "linger_until_signal": True})
-    request = stack.request_of(workflow)
+    request = stack.request_of(workflow, topics=topics)
     token = request.json["task_token"]
     busy = {"failure": {"reason": "Busy", "details": {"try": 1}}}
-    check = stack.books.check
+    check = partial(stack.books.check, topics=topics)
     check(_by_token(stack, request, **busy), "applied", "fail", token=token)
     check(_by_token(stack, request, **busy), "applied", "fail", token=token, evidence="last_failure")
     repeated = _by_id(stack, request, 0, **busy)
@@ -49,7 +64,7 @@ def reasons(stack: Stack) -> None:
 
     # The attempt after the one that pauses now: the reply waits for it.
     early = _by_id(stack, request, 1, result="by its attempt")
-    later = stack.request_of(workflow, attempt=1)
+    later = stack.request_of(workflow, attempt=1, topics=topics)
     doc = check(early, "applied", "complete", token=later.json["task_token"])
     equal("attempt in the outcome", doc["activity"]["attempt"], 1)
     equal("what the workflow saw", stack.worker.report(workflow),
@@ -68,13 +83,34 @@ def reasons(stack: Stack) -> None:
           by_id={**_names(request, None), "run_id": elsewhere})
     equal("completions in history", len(stack.worker.events(workflow, "ActivityTaskCompleted")), 1)
     equal("failures in history", stack.worker.events(workflow, "ActivityTaskFailed"), [])
-    stack.books.committed(GROUP, stack.main)
+    stack.books.committed(LOOKS_GROUP, topics)
 
 
 def _names(request: Rec, attempt: int | None) -> dict:
     said = request.json["activity"]
     names = {"domain": DOMAIN, **{name: said[name] for name in ("workflow_id", "run_id", "activity_id")}}
     return names if attempt is None else {**names, "attempt": attempt}
+
+
+@scenario("repeats")
+def repeats(stack: Stack) -> None:
+    """what the ledger knows is told without a call: duplicate, conflict, also of a failed attempt"""
+    stack.bridge()
+    workflow = new_id("repeats")
+    stack.worker.start("Single", workflow, {"script": stack.script([]), "want": "string", "max_attempts": 2, "retry_interval": 1})
+    first = stack.request_of(workflow)
+    token = first.json["task_token"]
+    busy = {"failure": {"reason": "Busy"}}
+    check = stack.books.check
+    check(_by_token(stack, first, **busy), "applied", "fail", token=token)
+    check(_by_token(stack, first, **busy), "duplicate", "fail", token=token, called=False)
+    check(_by_token(stack, first, result="after all"), "conflict", "complete", token=token, called=False)
+    second = stack.request_of(workflow, attempt=1)
+    check(_by_token(stack, second, result="done"), "applied", "complete", token=second.json["task_token"])
+    equal("what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "done", "details": None})
+    doc = check(_by_token(stack, second, result="other"), "conflict", "complete", token=second.json["task_token"], called=False)
+    true("both fingerprints are told", doc["fingerprint"] in doc["detail"] and doc["detail"].count("fingerprint") == 1, doc)
+    stack.books.committed(GROUP, stack.main)
 
 
 @scenario("superseded")
