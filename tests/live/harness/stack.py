@@ -31,9 +31,12 @@ def flat(topics: dict, partitions: int) -> dict[str, int]:
 class Stack:
     def __init__(self) -> None:
         self.main, self.load, self.secure, self.looks = names(), names("load-"), names("secure-"), names("looks-")
+        self.kills = names("kills-")
         self.handover = {protocol: names(f"{protocol}-") for protocol in ("classic", "consumer")}
-        self.topics = flat(self.main, PARTITIONS) | flat(self.load, LOAD_PARTITIONS) | flat(self.secure, PARTITIONS) | flat(self.looks, PARTITIONS)
-        for topics in self.handover.values():
+        self.topics = {}
+        for topics in (self.main, self.secure, self.looks):
+            self.topics |= flat(topics, PARTITIONS)
+        for topics in (self.load, self.kills, *self.handover.values()):
             self.topics |= flat(topics, LOAD_PARTITIONS)
         self._bridge: Bridge | None = None
 
@@ -54,7 +57,7 @@ class Stack:
         self.worker = Worker(self.cadence, self.kafka.brokers)
 
     def _start_service(self) -> None:
-        sets = (self.main, self.load, self.secure, self.looks, *self.handover.values())
+        sets = (self.main, self.load, self.secure, self.looks, self.kills, *self.handover.values())
         read = [name for s in sets for name in (s["requests"], s["outcomes"])]
         self.service = Proc("service", [sys.executable, SOURCES / "service.py", "--kafka", self.kafka.brokers, "--requests",
                                         *(s["requests"] for s in sets), "--outcomes", *(s["outcomes"] for s in sets)])

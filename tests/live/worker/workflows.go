@@ -86,6 +86,23 @@ type FanCase struct {
 	Script Script `json:"script"`
 	From   int    `json:"from"`
 	Count  int    `json:"count"`
+	// Again is how many activities there are for each that is answered twice, and for each that is contradicted; 0 for none.
+	Again int `json:"again"`
+}
+
+// steps is what the service does for one number.
+func (c FanCase) steps(n int) ([]byte, error) {
+	answer := func(square int) any {
+		return map[string]any{"reply": map[string]any{"result": Square{n, square}}}
+	}
+	steps := []any{answer(n * n)}
+	if c.Again > 0 && n%c.Again == 0 {
+		steps = append(steps, answer(n*n))
+	}
+	if c.Again > 0 && n%c.Again == 1 {
+		steps = append(steps, answer(-1))
+	}
+	return json.Marshal([]any{steps})
 }
 
 // Square is what the service answers in [Fan].
@@ -101,7 +118,7 @@ func Fan(ctx workflow.Context, c FanCase) (int, error) {
 	for i := range answers {
 		script := c.Script
 		n := c.From + i
-		steps, err := json.Marshal([]any{[]any{map[string]any{"reply": map[string]any{"result": Square{n, n * n}}}}})
+		steps, err := c.steps(n)
 		if err != nil {
 			return 0, err
 		}
