@@ -277,12 +277,15 @@ fn a_cancel_waits_until_the_workflow_asks_for_it() {
     play(async |stage| {
         let began = tokio::time::Instant::now();
         stage.engine.on_look(move |_| {
+            if began.elapsed() < millis(100) {
+                return Err(failing(Verdict::Transient { busy: false }, "UNAVAILABLE"));
+            }
             Ok(open("a1", 0, if began.elapsed() < seconds(5) { STARTED } else { PendingState::CancelRequested }))
         });
         stage.deliver(P0, [reply(token("a1"), Answer::Cancel { details: None })]);
         stage.eventually_stored(P0, 1).await;
         assert_eq!(kind(stage, 0), (OutcomeKind::Applied, Some(Evidence::Engine)));
-        assert_eq!(stage.engine.count("a1"), 1);
+        assert_eq!((stage.engine.count("a1"), stage.outcome_of(0).unwrap().attempts), (1, 1), "looks are no calls");
     });
 }
 
