@@ -74,7 +74,11 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
     loop {
         let looked = match look_once(core, &question).await {
             Ok(Seen::Known(known)) => Looked::Ended(concluded(known, 0, None)),
-            Ok(Seen::Fresh(sight)) => by_sight(core, &question, &sight, &mut waiting).await,
+            Ok(Seen::Fresh(sight)) => {
+                // Looks that failed before are no calls that may have been applied, and what held the record has passed.
+                *tries = Tries::default();
+                by_sight(core, &question, &sight, &mut waiting).await
+            }
             Err(Unseen::Crowded) => Looked::Wait(core.options.retry.max),
             Err(Unseen::Failed(pass, error)) if may_go_unseen(&question, &error) => {
                 drop(pass);

@@ -198,7 +198,8 @@ fn being_denied_a_look_is_no_wiring_fault() {
 #[test]
 fn looks_are_bounded_in_rate_and_number_and_good_replies_do_not_wait_for_them() {
     play_with(
-        |options, _| options.lookup.max_per_second = 20,
+        // As many places as there are replies that look: they must not keep them.
+        |options, _| (options.lookup.max_per_second, options.max_in_flight) = (20, 40),
         async |stage| {
             (0..40).for_each(|n| stage.engine.script(&format!("a{n}"), [not_found()]));
             stage.engine.look_time.set(millis(500));
@@ -253,16 +254,38 @@ fn a_cancel_that_nobody_asked_for_is_not_sent() {
 }
 
 #[test]
+fn cancels_that_wait_do_not_hold_up_good_replies() {
+    play_with(
+        |options, _| options.max_in_flight = 10,
+        async |stage| {
+            stage.engine.on_look(|target| {
+                let Target::Token(token) = target else { unreachable!() };
+                Ok(open(&token.claims().activity_id, 0, STARTED))
+            });
+            let cancels = (0..10).map(|n| reply(token(&format!("c{n}")), Answer::Cancel { details: None }));
+            stage.deliver(P0, cancels.chain(completes(0..50)).collect::<Vec<_>>());
+            let began = tokio::time::Instant::now();
+            stage.eventually("the good ones", |s| s.log.kinds().len() == 50).await;
+            assert!(began.elapsed() < millis(100), "{:?}", began.elapsed());
+            stage.eventually_stored(P0, 60).await;
+        },
+    );
+}
+
+#[test]
 fn a_cancel_waits_until_the_workflow_asks_for_it() {
     play(async |stage| {
         let began = tokio::time::Instant::now();
         stage.engine.on_look(move |_| {
+            if began.elapsed() < millis(100) {
+                return Err(failing(Verdict::Transient { busy: false }, "UNAVAILABLE"));
+            }
             Ok(open("a1", 0, if began.elapsed() < seconds(5) { STARTED } else { PendingState::CancelRequested }))
         });
         stage.deliver(P0, [reply(token("a1"), Answer::Cancel { details: None })]);
         stage.eventually_stored(P0, 1).await;
         assert_eq!(kind(stage, 0), (OutcomeKind::Applied, Some(Evidence::Engine)));
-        assert_eq!(stage.engine.count("a1"), 1);
+        assert_eq!((stage.engine.count("a1"), stage.outcome_of(0).unwrap().attempts), (1, 1), "looks are no calls");
     });
 }
 
