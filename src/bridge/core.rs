@@ -185,6 +185,18 @@ impl<E: Engine, L: Log> Core<E, L> {
         })
     }
 
+    /// Replies by id with an attempt wait: what they answer cannot be looked up.
+    pub(crate) fn denied(&self, domain: &DomainRef, error: &CallError) -> Held<'_> {
+        let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
+        self.unready.hold(format!("denied/{name}"), || {
+            format!(
+                "the engine denies looking into domain {name} ({} {}): its replies by id with an attempt wait. Let this caller \
+                 describe workflows and read their histories, or answer by task token",
+                error.status, error.message
+            )
+        })
+    }
+
     /// This reply waits: its answers look like broken wiring, and the wiring is sound.
     pub(crate) fn odd_answer(&self, work: &Work, error: &CallError) -> Held<'_> {
         let origin = &work.received.record.origin;

@@ -62,12 +62,13 @@ impl Question<'_> {
 
     /// Of several activities with one id, one after the other, the last: so names are not looked for in half a history.
     fn past<'h>(&self, history: &'h History) -> Option<&'h Past> {
-        let mut past =
-            history.activities.iter().rev().filter(|it| is_about(self.target, it.schedule_id, &it.activity_id));
-        match self.target {
-            Target::ById(_) if history.cut_short.is_some() => past.find(|it| self.is_by_us(it)),
-            _ => past.next(),
-        }
+        let about =
+            || history.activities.iter().rev().filter(|it| is_about(self.target, it.schedule_id, &it.activity_id));
+        // Whichever this very record closed, it is not for a later one of the same name.
+        about().find(|it| self.is_by_us(it)).or_else(|| match self.target {
+            Target::ById(_) if history.cut_short.is_some() => None,
+            _ => about().next(),
+        })
     }
 
     fn is_by_us(&self, past: &Past) -> bool {
@@ -86,7 +87,13 @@ impl Question<'_> {
             return self.by_closing(past, closing);
         }
         match workflow.open(self.target) {
-            Some(pending) => self.by_pending(pending),
+            Some(pending) => match workflow.history.as_ref().and_then(|history| history.cut_short) {
+                Some(limit) => found(
+                    OutcomeKind::NotFound,
+                    format!("whether this very record closed an earlier activity of this id was not learnt: {limit}"),
+                ),
+                None => self.by_pending(pending),
+            },
             None => by_absence(workflow, past.is_some()),
         }
     }
@@ -170,8 +177,8 @@ impl Question<'_> {
             Some(LastFailure::Failed(_)) if next => format!("attempt {asked} failed otherwise and was tried again"),
             _ => format!("attempt {asked} is over; the engine has come to attempt {reached}"),
         };
-        if fails && self.ambiguous && !(next && last.is_some()) {
-            detail.push_str("; an earlier try of this very record got no clear answer and may have caused it");
+        if fails && !(next && last.is_some()) {
+            detail.push_str("; a failure that is tried again leaves no event, so it may have been this very record");
         }
         found(OutcomeKind::Superseded, detail)
     }

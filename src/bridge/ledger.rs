@@ -192,10 +192,12 @@ impl Ledger {
         let known = self.partitions.get(&partition).and_then(|entries| entries.find(&entry.target));
         let Some(known) = known.filter(|slot| !self.is_over(slot.at, now_ms)) else { return Known::No };
         let source = known.source();
-        if source == (Source { topic: Some(topic), offset: entry.offset }) {
+        let fingerprint = Fingerprint::from_bytes(known.fingerprint);
+        let place = Source { topic: Some(topic), offset: entry.offset };
+        // A topic that was made anew has other records in the same places.
+        if source == place && fingerprint == entry.fingerprint && known.idempotency_key() == entry.idempotency_key {
             return Known::SameRecord;
         }
-        let fingerprint = Fingerprint::from_bytes(known.fingerprint);
         let same = match (known.idempotency_key(), entry.idempotency_key) {
             (Some(known), Some(given)) => known == given,
             _ => fingerprint == entry.fingerprint,

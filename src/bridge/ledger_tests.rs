@@ -40,6 +40,8 @@ fn a_repeat_is_told_from_a_contradiction_and_from_a_redelivery() {
     assert_eq!(ledger.ask(3, 0, &entry(1, 8, 12), NOW), Known::OtherAnswer(source, print));
     assert_eq!(ledger.ask(3, 0, &entry(2, 7, 13), NOW), Known::No, "another attempt");
     assert_eq!(ledger.ask(4, 0, &entry(1, 7, 14), NOW), Known::No, "another partition");
+    let made_anew = ledger.ask(3, 0, &entry(1, 8, 10), NOW);
+    assert_eq!(made_anew, Known::OtherAnswer(source, print), "another record in the same place is not silenced");
 }
 
 #[test]

@@ -109,9 +109,11 @@ impl Looks {
     fn remembered(&self, question: &Question<'_>) -> Option<Known> {
         let workflow = workflow_of(question.target);
         self.kept.borrow().iter().rev().filter(|kept| kept.at.elapsed() < self.policy.keep).find_map(|kept| {
-            let same = kept.workflow.iter().zip(workflow).all(|(kept, wanted)| kept == wanted);
+            if kept.workflow.iter().zip(workflow).any(|(kept, wanted)| kept != wanted) {
+                return None;
+            }
             match question.judge(&kept.sight) {
-                Judgement::Final(known) if same && known.is_lasting(&kept.sight) => Some(known),
+                Judgement::Final(known) if known.is_lasting(&kept.sight) => Some(known),
                 _ => None,
             }
         })
@@ -181,7 +183,8 @@ pub(crate) async fn look_once<'a, E: Engine, L: Log>(
 
 fn too_late(timeout: Duration) -> CallError {
     let message = format!("the look-up took longer than {timeout:?}");
-    CallError { verdict: Verdict::Transient { busy: false }, status: "DEADLINE_EXCEEDED", message }
+    // A large history is slow on an engine that is well: no news for the breaker.
+    CallError { verdict: Verdict::Transient { busy: true }, status: "DEADLINE_EXCEEDED", message }
 }
 
 /// Learns why the engine does not find what a reply answers. What cannot be learnt within the limits is

@@ -123,10 +123,19 @@ impl Partitions {
         self.0.iter().map(|(id, p)| (*id, p.epoch)).collect()
     }
 
-    /// Lets nothing start for the partitions of this number until [`Partitions::release`] is called with `ticket`.
-    pub(crate) fn hold_for(&mut self, number: i32, ticket: u64) {
-        let of_number = self.0.iter_mut().filter(|(id, _)| id.partition == number);
-        of_number.for_each(|(_, partition)| partition.opening = Some(ticket));
+    /// Lets nothing start for these partitions, and for others of the same number that wait already, until
+    /// [`Partitions::release`] is called with `ticket`. What is open stays open.
+    pub(crate) fn hold_for(&mut self, assigned: &[PartitionId], number: i32, ticket: u64) {
+        for (id, partition) in self.0.iter_mut().filter(|(id, _)| id.partition == number) {
+            if partition.is_opening() || assigned.contains(id) {
+                partition.opening = Some(ticket);
+            }
+        }
+    }
+
+    /// Whether a partition waits for this ticket.
+    pub(crate) fn awaits(&self, ticket: u64) -> bool {
+        self.0.values().any(|p| p.opening == Some(ticket))
     }
 
     /// Lets records start that wait for this ticket.

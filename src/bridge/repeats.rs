@@ -37,6 +37,11 @@ impl<E: Engine, L: Log> Core<E, L> {
                 let detail = format!("the same answer was applied before: {}", self.place(work, by));
                 Repeat::Told(told(OutcomeKind::Duplicate, detail))
             }
+            Known::OtherAnswer(by, fingerprint) if fingerprint == entry.fingerprint => {
+                let place = self.place(work, by);
+                let detail = format!("the same answer was applied before under another idempotency key: {place}");
+                Repeat::Told(told(OutcomeKind::Conflict, detail))
+            }
             Known::OtherAnswer(by, fingerprint) => {
                 let detail = format!(
                     "another answer was applied before: {} with fingerprint {fingerprint}; this one has {}",

@@ -43,7 +43,9 @@ impl Client {
             Err(error) => return Err(error),
         };
         let mut sight = workflow(described);
-        if sight.open(target).is_none() {
+        // Names may have been used before in this run, and this very record may have closed what bore them then.
+        let names_attempt = matches!(target, Target::ById(id) if id.attempt.is_some());
+        if names_attempt || sight.open(target).is_none() {
             match self.history(&place, reach).await {
                 Ok(history) => sight.history = Some(history),
                 // Retention took it away in between.

@@ -35,9 +35,9 @@ section! {
         #[serde(with = "human")]
         pub keep: Duration = Duration::from_secs(10),
 
-        // A reply that is early is early by seconds; one that nobody will ever ask for must not hold its partition.
+        // A reply that is early is early by seconds; one that nobody will ever ask for holds its partition for as long.
         /// How long a `cancel` waits for the workflow to ask for it, and a reply by id for its attempt to begin.
         #[serde(with = "human")]
-        pub wait: Duration = Duration::from_secs(60),
+        pub wait: Duration = Duration::from_secs(15),
     }
 }

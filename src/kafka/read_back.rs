@@ -178,12 +178,15 @@ impl Reader<'_> {
             Ok(range) => range,
             Err(error) => return tell(self.answers, failed(&ask, self.advice(&error))),
         };
-        // Asked again while it is read: it goes on to the new end.
-        if let Some(going) = self.reading.get_mut(&ask.partition) {
-            (going.ask, going.end) = (ask, end);
-            return Ok(());
-        }
-        let mut going = Going { ask, end, next: start, looked_at: 0, entries: Vec::new() };
+        // Asked again while it is read: it goes on to the new end, assigned anew, so that no end is told that was one before.
+        let mut going = match self.reading.remove(&ask.partition) {
+            Some(going) => {
+                self.let_go(ask.partition);
+                Going { ask, end, ..going }
+            }
+            None => Going { ask, end, next: start, looked_at: 0, entries: Vec::new() },
+        };
+        let start = going.next;
         if start >= end {
             return tell(self.answers, going.piece(Reading::Done));
         }
@@ -243,7 +246,6 @@ impl Reader<'_> {
     /// tells.
     fn end(&mut self, partition: i32) -> Result<(), Gone> {
         let Some(mut going) = self.reading.remove(&partition) else { return Ok(()) };
-        going.next = going.next.max(going.end);
         self.let_go(partition);
         tell(self.answers, going.piece(Reading::Done))
     }

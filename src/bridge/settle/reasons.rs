@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asked, Decision, Tries, decide, final_answer};
+use super::{Asked, Decision, Tries, decide, domain, final_answer};
 use crate::bridge::core::Core;
 use crate::bridge::judge::{Judgement, Known, Question};
 use crate::bridge::look::{Seen, Unseen, Why, is_denied, look_once, why};
@@ -83,6 +83,11 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             Err(Unseen::Failed(pass, error)) if may_go_unseen(&question, &error) => {
                 drop(pass);
                 Looked::Answer(None)
+            }
+            Err(Unseen::Failed(pass, error)) if is_denied(&error) => {
+                drop(pass);
+                tries.unready = Some(Box::new(core.denied(&domain(question.target), &error)));
+                Looked::Wait(core.options.retry.spent)
             }
             Err(Unseen::Failed(pass, error)) => match decide(core, work, reply, pass, &error, tries) {
                 Decision::Final => Looked::Ended(final_answer(error, tries)),

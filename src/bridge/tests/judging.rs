@@ -162,11 +162,31 @@ fn every_row_of_a_failure_whose_attempt_was_tried_again() {
     check(&busy, &closed(1, last(&busy)), "applied by last_failure");
     check(&busy, &closed(1, last(&other)), "superseded:");
     check(&busy, &closed(2, last(&busy)), "superseded:");
-    // Who can tell: the answer to an own earlier try was lost.
-    let judged = judge(&token("a1"), &busy, true, &at(2, last(&busy)));
-    assert!(judged.contains("an earlier try of this very record"), "{judged}");
+    // Who can tell: the answer to an own earlier try was lost, or the process that made it.
+    for ambiguous in [true, false] {
+        let judged = judge(&token("a1"), &busy, ambiguous, &at(2, last(&busy)));
+        assert!(judged.contains("it may have been this very record"), "{judged}");
+    }
     let judged = judge(&token("a1"), &busy, true, &at(1, last(&other)));
     assert!(!judged.contains("very record"), "ours was not applied, the last failure says: {judged}");
+}
+
+#[test]
+fn names_that_are_used_again_are_not_answered_by_the_record_that_closed_the_first_of_them() {
+    let (one, names) = (complete("1"), by_id("orders", "a1", Some(0)));
+    let again = Pending { schedule_id: 9, ..pending(0, PendingState::Started, None) };
+    let sight = |first: &str, cut_short| {
+        let activities = vec![answered(0, &one, first), Past { schedule_id: 9, ..past(0, None) }];
+        let history = Some(History { activities, cut_short });
+        Sight::Workflow(WorkflowSight { pending: vec![again.clone()], history, ..WorkflowSight::default() })
+    };
+    let ours = identity(OURS, &one);
+    assert_eq!(judge(&names, &one, false, &sight(&ours, None)), "applied by history");
+    assert_eq!(judge(&names, &one, false, &sight(&ours, Some("limit"))), "applied by history");
+    let theirs = identity("activity-replies/0/3", &one);
+    assert_eq!(judge(&names, &one, false, &sight(&theirs, None)), "open 0");
+    let unread = judge(&names, &one, false, &sight(&theirs, Some("limit")));
+    assert!(unread.starts_with("not_found: whether this very record closed an earlier"), "{unread}");
 }
 
 #[test]

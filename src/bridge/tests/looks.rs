@@ -242,7 +242,7 @@ fn a_cancel_that_nobody_asked_for_is_not_sent() {
     play(async |stage| {
         stage.engine.on_look(|_| Ok(open("a1", 0, STARTED)));
         stage.deliver(P0, [reply(token("a1"), Answer::Cancel { details: None }), complete("a2")]);
-        stage.pass(seconds(55)).await;
+        stage.pass(seconds(12)).await;
         assert!(stage.outcome_of(0).is_none() && stage.outcome_of(1).is_some());
         stage.eventually_stored(P0, 2).await;
         let outcome = stage.outcome_of(0).unwrap();

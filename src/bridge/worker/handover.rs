@@ -96,7 +96,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         for (id, _) in partitions {
             self.core.metrics.forget_partition(&self.core.options.reply_topics[usize::from(id.topic)], id.partition);
         }
-        self.partitions.remove(partitions)
+        let prefixes = self.partitions.remove(partitions);
+        self.openings.retain(|opening| self.partitions.awaits(opening.ticket()));
+        prefixes
     }
 
     /// Stops intake: what has not started comes again at the next owner.

@@ -29,10 +29,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         for partition in numbers {
             self.last_ticket += 1;
             let ticket = self.last_ticket;
-            // Two topics have partitions of the same number: whichever came first waits for the later reading too.
-            self.openings.retain(|opening| opening.partition != partition);
-            self.partitions.hold_for(partition, ticket);
-            let deadline = now + self.core.options.ledger_timeout;
+            self.partitions.hold_for(assigned, partition, ticket);
+            // Two topics have partitions of the same number: one that waits already does not wait longer for the other.
+            let before = self.openings.iter().position(|opening| opening.partition == partition);
+            let before = before.map(|at| self.openings.swap_remove(at).deadline);
+            let deadline = before.unwrap_or(now + self.core.options.ledger_timeout);
             self.openings.push(Opening { ticket, partition, began: now, deadline, told: now });
             self.core.log.read_back(ReadBack {
                 ticket,
@@ -97,6 +98,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 }
 
 impl Opening {
+    pub(super) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
     /// Shows progress, now and then.
     fn tell(&mut self, left: u64) {
         const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
