@@ -123,6 +123,8 @@ func dynamicValues() (dynamicconfig.Client, error) {
 		dynamicproperties.MatchingUpdateAckInterval: time.Second,
 		// Queue readers look again this often for tasks whose notice they missed (default 1 min).
 		dynamicproperties.TransferProcessorMaxPollInterval: time.Second,
+		// The older timer queue ends the server at times: "processing queue read level moved backward" (1.4.1).
+		dynamicproperties.EnableTimerQueueV2: true,
 	} {
 		if err := dyn.UpdateValue(key, value); err != nil {
 			return nil, fmt.Errorf("dynamic value %v: %w", key, err)
