@@ -140,11 +140,8 @@ struct Counted {
     pieces: Sender<Piece>,
 }
 
-impl Log for Counted {
-    async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
-        // Not every one: what the stopwatch costs must not count as handback's.
-        let began = self.seen.borrow().recorded.is_multiple_of(ACKS_TIMED).then(Instant::now);
-        let answer = self.log.produce(record).await;
+impl Counted {
+    fn recorded(&self, began: Option<Instant>, answer: Result<(), ProduceFault>) -> Result<(), ProduceFault> {
         let seen = &mut *self.seen.borrow_mut();
         seen.acks.extend(began.map(|began| micros(began.elapsed())));
         seen.recorded += usize::from(answer.is_ok());
@@ -154,6 +151,15 @@ impl Log for Counted {
             self.stop.cancel();
         }
         answer
+    }
+}
+
+impl Log for Counted {
+    fn produce(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>> {
+        // Not every one: what the stopwatch costs must not count as handback's.
+        let began = self.seen.borrow().recorded.is_multiple_of(ACKS_TIMED).then(Instant::now);
+        let sent = self.log.produce(record);
+        async move { self.recorded(began, sent.await) }
     }
 
     /// The ledger begins empty: what earlier runs have left in the topic would answer all replies of this one.

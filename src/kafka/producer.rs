@@ -68,30 +68,38 @@ impl Producer {
         Ok(Self { inner: Arc::new(Polled::new(Arc::new(client))?) })
     }
 
-    /// Writes a record. Resolves once all in-sync replicas have it. While the client's queue is full it waits for room.
-    /// Dropping the future does not call the record back.
+    /// Writes a record: hands it to the client at once, and resolves once all in-sync replicas have it. While the client's
+    /// queue is full it waits for room. Dropping the future does not call the record back.
     ///
     /// # Errors
     /// As [`ProduceFault`] says. After a transient fault the record may be in the log nevertheless.
-    pub async fn send(&self, record: OutRecord) -> Result<(), ProduceFault> {
-        let context = self.inner.context();
-        let mut delivery = context.deliveries.open();
-        if let Err(error) = self.enqueue(&record, delivery.place()) {
-            Box::pin(self.enqueue_when_room(&record, delivery.place(), error)).await?;
-        }
-        delivery.sent();
+    pub fn send(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>> {
+        let (topic, partition) = (Arc::clone(&record.topic), record.partition);
+        let mut delivery = self.inner.context().deliveries.open();
         // The client has its own copy. Hundreds of records wait here at a time, and what they hold the caches do not.
-        let OutRecord { topic, partition, .. } = record;
-        delivery.await.map_err(|error| self.fault(&error, &topic, partition))
+        let full = match self.enqueue(&record, delivery.place()) {
+            Ok(()) => {
+                delivery.sent();
+                None
+            }
+            Err(error) => Some(Box::pin(self.enqueue_when_room(record, delivery.place(), error))),
+        };
+        async move {
+            if let Some(full) = full {
+                full.await?;
+                delivery.sent();
+            }
+            delivery.await.map_err(|error| self.fault(&error, &topic, partition))
+        }
     }
 
     /// Tries again and again while the client's queue is full.
-    async fn enqueue_when_room(&self, record: &OutRecord, place: usize, first: KafkaError) -> Result<(), ProduceFault> {
+    async fn enqueue_when_room(&self, record: OutRecord, place: usize, first: KafkaError) -> Result<(), ProduceFault> {
         let mut error = first;
         while matches!(error, KafkaError::MessageProduction(Code::QueueFull)) {
             // Made before the try, so that room which comes in between is not missed.
             let room = self.inner.context().room.notified();
-            match self.enqueue(record, place) {
+            match self.enqueue(&record, place) {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
             }
@@ -153,8 +161,8 @@ impl KafkaLog {
 }
 
 impl Log for KafkaLog {
-    async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
-        self.producer.send(record).await
+    fn produce(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>> {
+        self.producer.send(record)
     }
 
     fn read_back(&self, ask: ReadBack) {
