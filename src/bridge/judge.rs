@@ -16,8 +16,6 @@ pub(crate) struct Question<'a> {
     pub(crate) fingerprint: Fingerprint,
     /// Who the calls for this very record say they are.
     pub(crate) identity: &'a str,
-    /// An earlier try of this record got no clear answer and may have been applied.
-    pub(crate) ambiguous: bool,
 }
 
 /// What became of a reply.

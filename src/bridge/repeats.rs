@@ -73,14 +73,5 @@ impl<E: Engine, L: Log> Core<E, L> {
 }
 
 fn told(outcome: OutcomeKind, detail: String) -> Conclusion {
-    Conclusion {
-        outcome,
-        reason: Some(outcome.as_str()),
-        detail: Some(detail),
-        evidence: None,
-        cancel_requested: false,
-        attempts: 0,
-        engine_status: None,
-        entry: None,
-    }
+    Conclusion { detail: Some(detail), ..Conclusion::of(outcome) }
 }

@@ -107,7 +107,7 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
     let identity = core.identity(&work.received.record.origin, reply);
     let leaving = &work.life.leaving;
     if looks_first(reply) {
-        let looking = look_first(core, work, reply, question(reply, &reply.target, &identity, false), slot, &mut tries);
+        let looking = look_first(core, work, reply, question(reply, &reply.target, &identity), slot, &mut tries);
         match Box::pin(leaving.run_until_cancelled(looking)).await {
             Some(Ok(())) => {}
             Some(Err(asked)) => return asked,
@@ -137,8 +137,8 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
             Decision::Final if error.verdict == Verdict::NotFound => {
                 slot.park();
-                let question = question(reply, call.target, &identity, tries.ambiguous);
-                let explaining = explain(core, question, &error, tries.attempts() + 1, &mut tries.waiting);
+                let question = question(reply, call.target, &identity);
+                let explaining = explain(core, question, &error, &mut tries);
                 match Box::pin(leaving.run_until_cancelled(explaining)).await {
                     Some(Ok(asked)) => return asked,
                     Some(Err(delay)) => delay,
@@ -162,8 +162,8 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
 }
 
 /// What is asked of a look into the workflow of `target`.
-fn question<'a>(reply: &'a Reply, target: &'a Target, identity: &'a str, ambiguous: bool) -> Question<'a> {
-    Question { target, answer: &reply.answer, fingerprint: reply.fingerprint, identity, ambiguous }
+fn question<'a>(reply: &'a Reply, target: &'a Target, identity: &'a str) -> Question<'a> {
+    Question { target, answer: &reply.answer, fingerprint: reply.fingerprint, identity }
 }
 
 /// What is known from the earlier calls for a record.
@@ -267,16 +267,8 @@ fn applied<E: Engine, L: Log>(
     if reply.answer.action() == Action::Heartbeat && !news() {
         return Asked::Silent;
     }
-    Asked::Concluded(Conclusion {
-        outcome: OutcomeKind::Applied,
-        reason: None,
-        detail: None,
-        evidence: Some(Evidence::Engine),
-        cancel_requested,
-        attempts,
-        engine_status: None,
-        entry: None,
-    })
+    let evidence = Some(Evidence::Engine);
+    Asked::Concluded(Conclusion { evidence, cancel_requested, attempts, ..Conclusion::of(OutcomeKind::Applied) })
 }
 
 fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
@@ -284,15 +276,11 @@ fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
         Verdict::Refused(code) => code,
         _ => RefusalCode::EngineRefused,
     };
+    let detail = format!("{}: {}", error.status, error.message);
     Asked::Concluded(Conclusion {
-        outcome: OutcomeKind::Rejected,
-        reason: Some(code.as_str()),
-        detail: Some(format!("{}: {}", error.status, error.message)),
-        evidence: None,
-        cancel_requested: false,
         attempts: tries.attempts() + 1,
         engine_status: Some(error.status),
-        entry: None,
+        ..Conclusion::rejected(code, detail)
     })
 }
 

@@ -68,17 +68,23 @@ pub(crate) struct Conclusion {
 }
 
 impl Conclusion {
-    pub(crate) fn rejected(code: RefusalCode, detail: String) -> Self {
+    /// This outcome, and nothing more to say than its kind.
+    pub(crate) fn of(outcome: OutcomeKind) -> Self {
         Self {
-            outcome: OutcomeKind::Rejected,
-            reason: Some(code.as_str()),
-            detail: Some(detail),
+            outcome,
+            reason: (outcome != OutcomeKind::Applied).then(|| outcome.as_str()),
+            detail: None,
             evidence: None,
             cancel_requested: false,
             attempts: 0,
             engine_status: None,
             entry: None,
         }
+    }
+
+    /// The reply itself is wrong.
+    pub(crate) fn rejected(code: RefusalCode, detail: String) -> Self {
+        Self { reason: Some(code.as_str()), detail: Some(detail), ..Self::of(OutcomeKind::Rejected) }
     }
 }
 

@@ -47,8 +47,10 @@ pub struct Client {
     turn: Cell<usize>,
     metadata: Metadata,
     metrics: Arc<Metrics>,
-    /// Names by id, and ids by name.
-    domains: [RefCell<HashMap<Arc<str>, Named>>; 2],
+    /// Names of domains, by id.
+    names: RefCell<HashMap<Arc<str>, Named>>,
+    /// Ids of domains, by name.
+    ids: RefCell<HashMap<Arc<str>, Named>>,
 }
 
 impl Client {
@@ -62,7 +64,8 @@ impl Client {
             turn: Cell::new(0),
             metadata: Metadata::new(settings)?,
             metrics,
-            domains: Default::default(),
+            names: RefCell::default(),
+            ids: RefCell::default(),
         })
     }
 
@@ -77,7 +80,7 @@ impl Client {
 
     /// The name of the domain with this id; remembered.
     pub(super) async fn named(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
-        remembered(&self.domains[0], id, async || {
+        remembered(&self.names, id, async || {
             let by = api::describe_domain_request::DescribeBy::Id(id.to_owned());
             Ok(self.describe_domain(by).await?.map(|domain| domain.name.into()))
         })
@@ -86,7 +89,7 @@ impl Client {
 
     /// The id of the domain with this name; remembered.
     pub(super) async fn identified(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
-        remembered(&self.domains[1], name, async || Ok(self.domain_id(name).await?.map(Arc::from))).await
+        remembered(&self.ids, name, async || Ok(self.domain_id(name).await?.map(Arc::from))).await
     }
 
     async fn describe_domain(

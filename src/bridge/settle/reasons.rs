@@ -196,14 +196,14 @@ pub(super) async fn explain<E: Engine, L: Log>(
     core: &Core<E, L>,
     question: Question<'_>,
     error: &CallError,
-    attempts: u32,
-    waiting: &mut Option<Box<Waiting>>,
+    tries: &mut Tries<'_>,
 ) -> Result<Asked, Duration> {
+    let attempts = tries.attempts() + 1;
     match why(core, &question).await {
         Why::Known(mut known) => {
             if known.outcome == OutcomeKind::NotFound {
                 known.detail = format!("{}: {}; {}", error.status, error.message, known.detail);
-                if question.ambiguous {
+                if tries.ambiguous {
                     known
                         .detail
                         .push_str("; an earlier try of this very record got no clear answer and may have been applied");
@@ -216,7 +216,7 @@ pub(super) async fn explain<E: Engine, L: Log>(
             if beats(&question) {
                 return Ok(ended(OutcomeKind::NotFound, detail, attempts));
             }
-            let waiting = waiting.get_or_insert_with(|| Box::new(Waiting::begin(core)));
+            let waiting = tries.waiting.get_or_insert_with(|| Box::new(Waiting::begin(core)));
             waiting.next(core).map_or_else(|| Ok(ended(OutcomeKind::Exhausted, detail, attempts)), Err)
         }
     }
@@ -224,19 +224,10 @@ pub(super) async fn explain<E: Engine, L: Log>(
 
 fn concluded(known: Known, attempts: u32, engine_status: Option<&'static str>) -> Asked {
     let Known { outcome, evidence, detail } = known;
-    let reason = match outcome {
-        OutcomeKind::Applied => None,
-        OutcomeKind::Rejected => Some(RefusalCode::EngineRefused.as_str()),
-        _ => Some(outcome.as_str()),
-    };
-    Asked::Concluded(Conclusion {
-        outcome,
-        reason,
-        detail: Some(detail),
-        evidence,
-        cancel_requested: false,
-        attempts,
-        engine_status,
-        entry: None,
-    })
+    let mut conclusion =
+        Conclusion { evidence, attempts, engine_status, detail: Some(detail), ..Conclusion::of(outcome) };
+    if outcome == OutcomeKind::Rejected {
+        conclusion.reason = Some(RefusalCode::EngineRefused.as_str());
+    }
+    Asked::Concluded(conclusion)
 }

@@ -59,9 +59,9 @@ fn read(closed: Option<CloseStatus>, activities: Vec<Past>, cut_short: Option<&'
     Sight::Workflow(WorkflowSight { closed, pending: listed.into_iter().collect(), history, domain_id: None })
 }
 
-fn judge(target: &Target, answer: &Answer, ambiguous: bool, sight: &Sight) -> String {
+fn judge(target: &Target, answer: &Answer, sight: &Sight) -> String {
     let (fingerprint, identity) = (Fingerprint::of(answer), identity(OURS, answer));
-    match (Question { target, answer, fingerprint, identity: &identity, ambiguous }).judge(sight) {
+    match (Question { target, answer, fingerprint, identity: &identity }).judge(sight) {
         Judgement::Final(Known { outcome, evidence: None, detail }) => format!("{outcome}: {detail}"),
         Judgement::Final(Known { outcome, evidence: Some(evidence), .. }) => {
             format!("{outcome} by {}", evidence.as_str())
@@ -74,7 +74,7 @@ fn judge(target: &Target, answer: &Answer, ambiguous: bool, sight: &Sight) -> St
 
 /// By token of attempt 0: this answer, this sight, and how the judgement begins.
 fn check(answer: &Answer, sight: &Sight, expected: &str) {
-    let judged = judge(&token("a1"), answer, false, sight);
+    let judged = judge(&token("a1"), answer, sight);
     assert!(judged.starts_with(expected), "{judged:?} instead of {expected:?}: {sight:?}");
 }
 
@@ -118,7 +118,7 @@ fn every_row_of_an_activity_that_an_answer_closed() {
 #[test]
 fn conflicts_name_both_fingerprints() {
     let (one, two) = (complete("1"), complete("2"));
-    let judged = judge(&token("a1"), &one, false, &read(None, vec![answered(0, &two, &identity("r/1/2", &two))], None));
+    let judged = judge(&token("a1"), &one, &read(None, vec![answered(0, &two, &identity("r/1/2", &two))], None));
     for answer in [&one, &two] {
         assert!(judged.contains(&Fingerprint::of(answer).to_string()), "{judged}");
     }
@@ -142,7 +142,7 @@ fn every_row_of_an_activity_that_is_not_closed() {
     check(&one, &open(pending(0, PendingState::Started, None)), "open 0");
     check(&one, &open(pending(0, PendingState::CancelRequested, None)), "open 0");
     check(&one, &open(pending(0, PendingState::Scheduled, None)), "not yet");
-    let later = judge(&token("a1"), &one, true, &open(pending(1, PendingState::Started, None)));
+    let later = judge(&token("a1"), &one, &open(pending(1, PendingState::Started, None)));
     assert_eq!(later, "superseded: attempt 0 is over; the engine has come to attempt 1");
 }
 
@@ -163,11 +163,9 @@ fn every_row_of_a_failure_whose_attempt_was_tried_again() {
     check(&busy, &closed(1, last(&other)), "superseded:");
     check(&busy, &closed(2, last(&busy)), "superseded:");
     // Who can tell: the answer to an own earlier try was lost, or the process that made it.
-    for ambiguous in [true, false] {
-        let judged = judge(&token("a1"), &busy, ambiguous, &at(2, last(&busy)));
-        assert!(judged.contains("it may have been this very record"), "{judged}");
-    }
-    let judged = judge(&token("a1"), &busy, true, &at(1, last(&other)));
+    let judged = judge(&token("a1"), &busy, &at(2, last(&busy)));
+    assert!(judged.contains("it may have been this very record"), "{judged}");
+    let judged = judge(&token("a1"), &busy, &at(1, last(&other)));
     assert!(!judged.contains("very record"), "ours was not applied, the last failure says: {judged}");
 }
 
@@ -181,18 +179,18 @@ fn names_that_are_used_again_are_not_answered_by_the_record_that_closed_the_firs
         Sight::Workflow(WorkflowSight { pending: vec![again.clone()], history, ..WorkflowSight::default() })
     };
     let ours = identity(OURS, &one);
-    assert_eq!(judge(&names, &one, false, &sight(&ours, None)), "applied by history");
-    assert_eq!(judge(&names, &one, false, &sight(&ours, Some("limit"))), "applied by history");
+    assert_eq!(judge(&names, &one, &sight(&ours, None)), "applied by history");
+    assert_eq!(judge(&names, &one, &sight(&ours, Some("limit"))), "applied by history");
     let theirs = identity("activity-replies/0/3", &one);
-    assert_eq!(judge(&names, &one, false, &sight(&theirs, None)), "open 0");
-    let unread = judge(&names, &one, false, &sight(&theirs, Some("limit")));
+    assert_eq!(judge(&names, &one, &sight(&theirs, None)), "open 0");
+    let unread = judge(&names, &one, &sight(&theirs, Some("limit")));
     assert!(unread.starts_with("not_found: whether this very record closed an earlier"), "{unread}");
 }
 
 #[test]
 fn names_without_an_attempt_mean_whichever_is_current() {
     let (one, names) = (complete("1"), by_id("orders", "a1", None));
-    let by_names = |sight: &Sight| judge(&names, &one, false, sight);
+    let by_names = |sight: &Sight| judge(&names, &one, sight);
     assert_eq!(by_names(&open(pending(3, PendingState::Started, None))), "open 3");
     assert_eq!(by_names(&open(pending(3, PendingState::Scheduled, None))), "not yet");
     assert!(by_names(&read(None, vec![answered(2, &one, "worker")], None)).starts_with("duplicate"));
@@ -208,9 +206,9 @@ fn names_without_an_attempt_mean_whichever_is_current() {
 fn names_with_an_attempt_wait_for_it_and_a_token_cannot_be_early() {
     let one = complete("1");
     let early = open(pending(1, PendingState::Started, None));
-    assert_eq!(judge(&by_id("orders", "a1", Some(2)), &one, false, &early), "not yet");
-    assert_eq!(judge(&by_id("orders", "a1", Some(1)), &one, false, &early), "open 1");
-    assert!(judge(&by_id("orders", "a1", Some(0)), &one, false, &early).starts_with("superseded"));
+    assert_eq!(judge(&by_id("orders", "a1", Some(2)), &one, &early), "not yet");
+    assert_eq!(judge(&by_id("orders", "a1", Some(1)), &one, &early), "open 1");
+    assert!(judge(&by_id("orders", "a1", Some(0)), &one, &early).starts_with("superseded"));
     let before = open(pending(-1, PendingState::Started, None));
     check(&one, &before, "unknown: the token names attempt 0");
 }
@@ -251,7 +249,7 @@ proptest! {
     ) {
         let target = by_id("orders", "a1", Some(asked));
         let (identity, fingerprint) = (identity(OURS, &answer), Fingerprint::of(&answer));
-        let question = Question { target: &target, answer: &answer, fingerprint, identity: &identity, ambiguous: true };
+        let question = Question { target: &target, answer: &answer, fingerprint, identity: &identity };
         let sight = read(closed.then_some(CloseStatus::Failed), pasts.clone(), cut.then_some("limit"));
         let closing = pasts.first().and_then(|past| past.closing.as_ref());
         let ours = matches!(closing, Some(Closing::Answered { identity: who, action, .. })

@@ -97,7 +97,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.metrics.forget_partition(&self.core.options.reply_topics[usize::from(id.topic)], id.partition);
         }
         let prefixes = self.partitions.remove(partitions);
-        self.openings.retain(|opening| self.partitions.awaits(opening.ticket()));
+        self.openings.retain(|opening| self.partitions.awaits(opening.ticket));
         prefixes
     }
 

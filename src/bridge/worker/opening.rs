@@ -13,7 +13,7 @@ use crate::bridge::seams::{Engine, Log, PartitionId, Piece, ReadBack, Reading};
 
 /// A ledger that is being read.
 pub(super) struct Opening {
-    ticket: u64,
+    pub(super) ticket: u64,
     partition: i32,
     began: Instant,
     deadline: Instant,
@@ -98,10 +98,6 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 }
 
 impl Opening {
-    pub(super) fn ticket(&self) -> u64 {
-        self.ticket
-    }
-
     /// Shows progress, now and then.
     fn tell(&mut self, left: u64) {
         const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
