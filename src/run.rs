@@ -11,14 +11,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health, Metrics};
-use crate::bridge::{self, Ending, Intake, Options, Shared, rate_limiter};
-use crate::cadence;
-use crate::config::{OnRetentionGap, Settings};
+use crate::bridge::{Options, Shared, rate_limiter};
+use crate::config::Settings;
 use crate::exit::Exit;
-use crate::kafka::{self, Condition, ConsumerSpec, KafkaLog, Observer, OnGap, Producer, ProducerSpec, ReaderSpec};
+use crate::kafka::{self, Producer, ProducerSpec};
 
-/// How often lag is measured.
-const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+mod ears;
+mod member;
+
+use ears::Ears;
+use member::Setup;
 
 /// Bound of the flush at the end. What the workers awaited is durable already; only abandoned records are left.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,27 +111,19 @@ async fn run_workers(
         limiter: rate_limiter(settings.cadence.max_calls_per_second),
         wall_clock: wall_clock_ms,
     };
+    let all = options_of_all(settings, &cluster_id);
+    let workers = all.len();
     let mut endings = Vec::new();
-    let (ends, mut ended) = mpsc::channel(settings.bridge.workers);
-    for worker in 0..settings.bridge.workers {
+    let (ends, mut ended) = mpsc::channel(workers);
+    for options in all {
         let setup = Setup {
             settings: settings.clone(),
-            options: Options::new(settings, worker, Arc::clone(&cluster_id), fastrand::u64(..)),
+            options,
             producer: producer.clone(),
             observer: Arc::clone(&observer),
             shared: shared.clone(),
         };
-        let (stop, ends) = (shutdown.child_token(), ends.clone());
-        let body = move || {
-            let ending = std::panic::catch_unwind(AssertUnwindSafe(|| setup.run(stop))).unwrap_or_else(|_| {
-                Ended::failed(format!(
-                    "worker {worker} panicked; please report it with the log. Its replies come again"
-                ))
-            });
-            // The receiver lives until all workers have ended.
-            let _ = ends.blocking_send(ending);
-        };
-        if let Err(error) = thread::Builder::new().name(format!("worker-{worker}")).spawn(body) {
+        if let Err(error) = start(setup, shutdown.child_token(), ends.clone()) {
             shutdown.cancel();
             endings.push(Ended::failed(format!("cannot start a worker thread: {error}")));
         }
@@ -149,7 +143,29 @@ async fn run_workers(
     if !flushed {
         tracing::warn!("records of abandoned work were still unsent at the end; their replies come again");
     }
-    worst(endings, settings.bridge.workers)
+    worst(endings, workers)
+}
+
+/// What each worker is told: those that read the reply topics, and the one that reads the retry topics.
+fn options_of_all(settings: &Settings, cluster_id: &Arc<str>) -> Vec<Options> {
+    let replies = (0..settings.bridge.workers)
+        .map(|worker| Options::new(settings, worker, Arc::clone(cluster_id), fastrand::u64(..)));
+    let retries = (!settings.topics.retry.is_empty())
+        .then(|| Options::of_retries(settings, settings.bridge.workers, Arc::clone(cluster_id), fastrand::u64(..)));
+    replies.chain(retries).collect()
+}
+
+/// Starts a worker's thread, which tells how it ended whatever happens.
+fn start(setup: Setup, stop: CancellationToken, ends: mpsc::Sender<Ended>) -> std::io::Result<()> {
+    let worker = setup.options.worker;
+    let body = move || {
+        let ending = std::panic::catch_unwind(AssertUnwindSafe(|| setup.run(stop))).unwrap_or_else(|_| {
+            Ended::failed(format!("worker {worker} panicked; please report it with the log. Its replies come again"))
+        });
+        // The receiver lives until all workers have ended.
+        let _ = ends.blocking_send(ending);
+    };
+    thread::Builder::new().name(format!("worker-{worker}")).spawn(body).map(|_| ())
 }
 
 /// The ending that says most: a process with several reasons reports the gravest.
@@ -189,123 +205,5 @@ fn with_source(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
-    }
-}
-
-/// What a worker thread is given.
-struct Setup {
-    settings: Settings,
-    options: Options,
-    producer: Producer,
-    observer: Arc<Ears>,
-    shared: Shared,
-}
-
-impl Setup {
-    /// The body of a worker thread.
-    fn run(self, stop: CancellationToken) -> Ended {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return Ended::failed(format!("cannot start a runtime: {error}")),
-        };
-        runtime.block_on(self.work(stop))
-    }
-
-    async fn work(self, stop: CancellationToken) -> Ended {
-        let Self { settings, options, producer, observer, shared } = self;
-        let engine = match cadence::Client::connect(&settings.cadence, Arc::clone(&shared.metrics)) {
-            Ok(engine) => engine,
-            Err(error) => return Ended::failed(with_source(&error)),
-        };
-        let worker = options.worker;
-        let consumer = match kafka::spawn(consumer_spec(&settings, worker, observer)) {
-            Ok(consumer) => consumer,
-            Err(error) => return Ended::failed(with_source(&error)),
-        };
-        let reader = match kafka::read_back::spawn(reader_spec(&settings, worker)) {
-            Ok(reader) => reader,
-            Err(error) => return Ended::failed(with_source(&error)),
-        };
-        let log = KafkaLog::new(producer, consumer.commands, reader.asks);
-        let intake = Intake { control: consumer.control, records: consumer.records, pieces: reader.pieces };
-        match bridge::run(engine, log, options, shared, intake, stop).await {
-            Ending::Drained => Ended { exit: Exit::Ok, message: None },
-            Ending::DrainMissed(left) => Ended {
-                exit: Exit::DrainMissed,
-                message: Some(format!(
-                    "worker {worker}: {left} replies were still in hand at bridge.drain_timeout; they come again"
-                )),
-            },
-            Ending::Wiring(text) => Ended {
-                exit: Exit::Wiring,
-                message: Some(format!(
-                    "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. Offsets are \
-                     untouched. Check cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
-                    settings.cadence.endpoint
-                )),
-            },
-            Ending::Fatal(text) => Ended { exit: Exit::KafkaFatal, message: Some(format!("worker {worker}: {text}")) },
-        }
-    }
-}
-
-fn consumer_spec(settings: &Settings, worker: usize, observer: Arc<Ears>) -> ConsumerSpec {
-    ConsumerSpec {
-        name: format!("consumer-{worker}"),
-        config: kafka::client::consumer(&settings.kafka, worker, settings.bridge.workers),
-        topics: settings.topics.replies.iter().map(|topic| topic.as_str().into()).collect(),
-        on_gap: match settings.topics.on_retention_gap {
-            OnRetentionGap::Stop => OnGap::Stop,
-            OnRetentionGap::Continue => OnGap::Continue,
-        },
-        revoke_timeout: settings.bridge.revoke_timeout,
-        lookup_timeout: settings.kafka.metadata_timeout,
-        statistics_interval: STATISTICS_INTERVAL,
-        observer,
-    }
-}
-
-fn reader_spec(settings: &Settings, worker: usize) -> ReaderSpec {
-    ReaderSpec {
-        name: format!("ledger-{worker}"),
-        config: kafka::client::reader(&settings.kafka, worker),
-        topic: settings.topics.outcomes.as_str().into(),
-        reply_topics: settings.topics.replies.clone(),
-        lookup_timeout: settings.kafka.metadata_timeout,
-    }
-}
-
-/// Turns what the Kafka clients tell into readiness and metrics.
-struct Ears {
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-}
-
-impl Observer for Ears {
-    fn condition(&self, condition: Condition) {
-        match condition {
-            Condition::Raised { key, reason } => self.health.raise(&key, reason),
-            Condition::Cleared { key } => self.health.clear(&key),
-        }
-    }
-
-    fn committed(&self, topic: &str, partition: i32, offset: i64) {
-        tracing::debug!(topic, partition, offset, "offset committed");
-    }
-
-    fn lag(&self, topic: &str, partition: i32, records: i64) {
-        self.metrics.lag(topic, partition, records);
-    }
-
-    fn left(&self, topic: &str, partition: i32) {
-        self.metrics.forget_partition(topic, partition);
-    }
-
-    fn not_committed(&self) {
-        self.metrics.commit_failed();
-    }
-
-    fn late_store(&self) {
-        self.metrics.late_finish();
     }
 }

@@ -82,7 +82,7 @@ async fn run(stage: &Stage, ledger: bool) -> Figures {
     let engine =
         Timed { client: Client::connect(&settings.cadence, Arc::clone(&metrics)).unwrap(), seen: Rc::clone(&seen) };
     let log = Counted {
-        log: KafkaLog::new(producer, consumer.commands, std::sync::mpsc::channel().0),
+        log: KafkaLog::new(producer, consumer.commands, None),
         seen: Rc::clone(&seen),
         records: stage.records,
         stop: stop.clone(),

@@ -27,6 +27,11 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     method: &'static str,
     code: &'static str,
@@ -76,13 +81,15 @@ pub struct Metrics {
     in_flight_records: Family<WorkerLabels, Gauge>,
     in_flight_bytes: Family<WorkerLabels, Gauge>,
     breaker_state: Family<WorkerLabels, Gauge>,
-    workers: [OnceLock<WorkerHandles>; MAX_WORKERS],
+    /// One more than there may be: the one that reads the retry topics.
+    workers: [OnceLock<WorkerHandles>; MAX_WORKERS + 1],
     lag: Family<PartitionLabels, Gauge>,
     oldest_unsettled: Family<PartitionLabels, Seconds>,
     dead_letters: Counter,
     produce_retries: Counter,
     late_finishes: Counter,
     commit_failures: Counter,
+    postponed: Family<CauseLabels, Counter>,
     ledger_hits: Counter,
     ledger_entries: Family<WorkerLabels, Gauge>,
     ledger_missing: Counter,
@@ -113,6 +120,7 @@ impl Default for Metrics {
             produce_retries: Counter::default(),
             late_finishes: Counter::default(),
             commit_failures: Counter::default(),
+            postponed: Family::default(),
             ledger_hits: Counter::default(),
             ledger_entries: Family::default(),
             ledger_missing: Counter::default(),
@@ -157,6 +165,7 @@ impl Metrics {
         to.register("late_finishes", text, self.late_finishes.clone());
         let text = "Commits of offsets that failed; they are tried again, unless their partition leaves first";
         to.register("commit_failures", text, self.commit_failures.clone());
+        to.register("postponed", "Replies that were moved to a retry topic, by cause", self.postponed.clone());
         let text = "Replies that the ledger recognised as repeats: calls to the engine that were not needed";
         to.register("ledger_hits", text, self.ledger_hits.clone());
         to.register("ledger_entries", "Applied answers that a worker remembers", self.ledger_entries.clone());
@@ -237,6 +246,17 @@ impl Metrics {
     /// Counts a commit of offsets that failed.
     pub fn commit_failed(&self) {
         self.commit_failures.inc();
+    }
+
+    /// Replies may be moved to a retry topic for this cause: it is shown before it happens, so that the first one counts
+    /// in a rate.
+    pub fn may_postpone(&self, cause: &'static str) {
+        let _ = self.postponed.get_or_create(&CauseLabels { cause });
+    }
+
+    /// A reply was moved to a retry topic.
+    pub fn postponed(&self, cause: &'static str) {
+        self.postponed.get_or_create(&CauseLabels { cause }).inc();
     }
 
     /// The ledger recognised a reply as a repeat.

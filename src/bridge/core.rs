@@ -15,8 +15,10 @@ use super::ledger::Ledger;
 use super::look::Looks;
 use super::options::Options;
 use super::seams::{CallError, DomainRef, Engine, Log};
+use super::tiers::Cause;
 use super::unready::{Held, Unready};
-use super::work::{Gone, Work};
+use super::windows::Slot;
+use super::work::Work;
 use crate::admin::{Health, Metrics};
 use crate::wire::{Origin, Reply, Target, TokenPrinter};
 
@@ -31,6 +33,17 @@ pub type RateLimiter = DefaultDirectRateLimiter;
 pub fn rate_limiter(calls_per_second: u32) -> Option<Arc<RateLimiter>> {
     let rate = NonZeroU32::new(calls_per_second)?;
     Some(Arc::new(RateLimiter::direct(governor::Quota::per_second(rate))))
+}
+
+/// Whether a domain is on the allow-list.
+pub(crate) enum Listing {
+    Listed,
+    /// Its name, which is not.
+    Unlisted(String),
+    /// Its name cannot be had for now, and why.
+    Untold(String),
+    /// The partition was taken away.
+    Gone,
 }
 
 /// What all workers of a process share.
@@ -62,6 +75,8 @@ pub(crate) struct Core<E, L> {
     random: RefCell<fastrand::Rng>,
     began: Instant,
     pub(super) no_names_before: Cell<Option<tokio::time::Instant>>,
+    /// Until when a probe's good news are good enough.
+    pub(super) well_until: Cell<Option<tokio::time::Instant>>,
     told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
     fatal: RefCell<Option<String>>,
     fatal_said: Notify,
@@ -69,6 +84,9 @@ pub(crate) struct Core<E, L> {
 
 impl<E: Engine, L: Log> Core<E, L> {
     pub(crate) fn new(engine: E, log: L, options: Options, shared: Shared) -> Self {
+        if !options.tiers.is_empty() {
+            Cause::ALL.iter().for_each(|cause| shared.metrics.may_postpone(cause.as_str()));
+        }
         Self {
             engine,
             log,
@@ -83,6 +101,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             began: tokio::time::Instant::now().into_std(),
             no_names_before: Cell::new(None),
+            well_until: Cell::new(None),
             told: RefCell::default(),
             fatal: RefCell::new(None),
             fatal_said: Notify::new(),
@@ -137,29 +156,41 @@ impl<E: Engine, L: Log> Core<E, L> {
         (self.wall_clock)()
     }
 
-    /// The name (or id) of the reply's domain if an allow-list is set and it is not on it.
-    pub(crate) async fn unlisted_domain(&self, work: &Work, reply: &Reply) -> Result<Option<String>, Gone> {
-        let listed = |name: &str| self.options.domains.iter().any(|listed| listed == name);
+    /// Whether the reply's domain is on the allow-list.
+    pub(crate) async fn listing(&self, work: &Work, reply: &Reply, slot: &mut Slot) -> Listing {
+        let listed = |name: &str| match self.options.domains.iter().any(|listed| listed == name) {
+            true => Listing::Listed,
+            false => Listing::Unlisted(name.to_owned()),
+        };
         let id = match &reply.target {
-            Target::ById(id) => return Ok((!listed(&id.domain)).then(|| id.domain.clone())),
+            Target::ById(id) => return listed(&id.domain),
             Target::Token(token) => &token.claims().domain_id,
         };
+        let domain = DomainRef::Id(id.as_str().into());
         let mut attempts = 0;
-        let mut _unready;
         loop {
-            match self.engine.domain_name(id).await {
-                Ok(Some(name)) => return Ok((!listed(&name)).then(|| name.to_string())),
-                Ok(None) => _unready = self.unknown_domain(&DomainRef::Id(id.as_str().into()), "it names no domain"),
-                Err(error) => {
-                    attempts += 1;
-                    self.note_wait(work, &error, self.options.retry.max, attempts);
-                    if attempts >= self.options.retry.max_attempts {
-                        _unready = self.unnamed_domain(id, &error);
-                    }
+            attempts += 1;
+            let spent = attempts >= self.options.retry.max_attempts;
+            let (unready, why) = match self.engine.domain_name(id).await {
+                Ok(Some(name)) => {
+                    slot.unpark().await;
+                    return listed(&name);
                 }
+                Ok(None) => (Some(self.unknown_domain(&domain, "it names no domain")), "it names no domain".to_owned()),
+                Err(error) => {
+                    self.note_wait(work, &error, self.options.retry.max, attempts);
+                    (spent.then(|| self.unnamed_domain(id, &error)), format!("{}: {}", error.status, error.message))
+                }
+            };
+            let roomy = slot.park();
+            if (spent && self.has_tiers() && self.gate.is_open()) || (!roomy && self.may_spill()) {
+                unready.into_iter().for_each(|unready| self.linger(unready, Some(domain.clone())));
+                return Listing::Untold(format!("the name of domain {id} is not known: {why}"));
             }
             let pause = tokio::time::sleep(self.options.retry.max);
-            work.life.leaving.run_until_cancelled(pause).await.ok_or(Gone)?;
+            if work.life.leaving.run_until_cancelled(pause).await.is_none() {
+                return Listing::Gone;
+            }
         }
     }
 
@@ -199,7 +230,7 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// This reply waits: its answers look like broken wiring, and the wiring is sound.
     pub(crate) fn odd_answer(&self, work: &Work, error: &CallError) -> Held<'_> {
-        let origin = &work.received.record.origin;
+        let origin = &work.record.origin;
         self.unready.hold(format!("record/{origin}"), || {
             format!(
                 "{origin} waits: the engine answers it with {} {} although it answers probes as it should. Look at what \
@@ -242,7 +273,7 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// Says why a record waits: quietly in the fast schedule, aloud once its attempts are spent.
     pub(crate) fn note_wait(&self, work: &Work, error: &CallError, delay: Duration, attempts: u32) {
-        let record = &work.received.record.origin;
+        let record = &work.record.origin;
         let CallError { status, message, verdict } = error;
         if attempts >= self.options.retry.max_attempts {
             tracing::warn!(%record, status, message, ?verdict, attempts, ?delay, "the engine did not take this reply yet; it waits");

@@ -25,6 +25,8 @@ pub(crate) struct Gate {
     breaker: RefCell<Breaker>,
     suspicion: RefCell<Option<String>>,
     trial_taken: Cell<bool>,
+    /// How often it has shut.
+    shuts: Cell<u32>,
     failing_domain: RefCell<Option<DomainRef>>,
     began: Instant,
     /// Wakes records that wait at the gate.
@@ -47,6 +49,7 @@ impl Gate {
             breaker: RefCell::new(Breaker::new(policy)),
             suspicion: RefCell::new(None),
             trial_taken: Cell::new(false),
+            shuts: Cell::new(0),
             failing_domain: RefCell::new(None),
             began: Instant::now(),
             opened: Notify::new(),
@@ -106,14 +109,21 @@ impl Gate {
         self.trouble.notified().await;
     }
 
+    /// How often it has shut so far: what failed before it did says nothing about a record.
+    pub(crate) fn shuts(&self) -> u32 {
+        self.shuts.get()
+    }
+
     /// Shuts the gate until the wiring is proven sound.
     pub(crate) fn suspect(&self, text: String) {
+        self.shuts.set(self.shuts.get() + 1);
         self.suspicion.borrow_mut().get_or_insert(text);
         self.trouble.notify_one();
     }
 
     /// Shuts the gate at the start, when nobody answered.
     pub(crate) fn shut(&self) {
+        self.shuts.set(self.shuts.get() + 1);
         self.breaker.borrow_mut().open();
         self.trouble.notify_one();
     }
@@ -159,6 +169,7 @@ impl Pass<'_> {
         self.trial = false;
         let opened = self.gate.breaker.borrow_mut().failed(self.gate.now(), workflow);
         if opened {
+            self.gate.shuts.set(self.gate.shuts.get() + 1);
             *self.gate.failing_domain.borrow_mut() = Some(domain);
             self.gate.trouble.notify_one();
         }

@@ -18,6 +18,8 @@ mod partitions;
 mod places;
 mod records;
 mod repeats;
+mod retries;
+mod tiers;
 mod unready;
 mod watch;
 mod windows;
@@ -35,5 +37,6 @@ mod tests;
 
 pub use core::{RateLimiter, Shared, rate_limiter};
 pub use look::Policy as LookPolicy;
-pub use options::Options;
+pub use options::{Options, Reads};
+pub use tiers::Tier;
 pub use worker::{Ending, Intake, run};

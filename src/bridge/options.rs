@@ -4,19 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sight::Reach;
+use super::tiers::Tier;
 use super::{breaker, ledger, look, retry};
-use crate::config::{DeadLetters, Settings};
+use crate::config::{DeadLetters, Settings, Topics};
 use crate::wire::Limits;
+
+/// Which kind of topics a worker reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// The reply topics.
+    Replies,
+    /// The retry topics: records wait there until they are due, and skip the ledger.
+    Retries,
+}
 
 /// What one worker is told at its start.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Number of this worker, from 0.
     pub worker: usize,
+    /// Which kind of topics it reads.
+    pub reads: Reads,
     /// Limits of each reply topic, in the order of `topics.replies`.
     pub limits: Vec<Limits>,
     /// Names of the reply topics, in the same order.
     pub reply_topics: Vec<String>,
+    /// The retry topics, shortest delay first; without any nothing leaves for one.
+    pub tiers: Vec<Tier>,
+    /// How long a reply may wait on retry topics for what is not its own fault.
+    pub max_parked: Duration,
     /// Topic of the outcomes.
     pub outcome_topic: Arc<str>,
     /// Topic of the dead letters.
@@ -57,6 +73,8 @@ pub struct Options {
     pub offset_interval: Duration,
     /// What is remembered of applied answers; `None` for nothing.
     pub ledger: Option<ledger::Bounds>,
+    /// Whether outcomes carry what a ledger remembers.
+    pub ledger_entries: bool,
     /// How long a partition waits for its ledger to be read.
     pub ledger_timeout: Duration,
 }
@@ -74,8 +92,11 @@ impl Options {
         };
         Self {
             worker,
+            reads: Reads::Replies,
             limits: topics.replies.iter().map(limits).collect(),
             reply_topics: topics.replies.clone(),
+            tiers: topics.retry.iter().map(|topic| tier(topic)).collect(),
+            max_parked: retry.max_parked,
             outcome_topic: topics.outcomes.as_str().into(),
             dead_letter_topic: topics.dead_letters.as_str().into(),
             dead_letters: settings.dead_letters.clone(),
@@ -120,7 +141,35 @@ impl Options {
                 max_entries: ledger.max_entries,
                 max_total: ledger.max_total,
             }),
+            ledger_entries: ledger.enabled,
             ledger_timeout: ledger.load_timeout,
         }
     }
+
+    /// The options of the worker that reads the retry topics.
+    #[must_use]
+    pub fn of_retries(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
+        Self { reads: Reads::Retries, ledger: None, ..Self::new(settings, worker, cluster_id, seed) }
+    }
+
+    /// The name of the topic with this index among those that the worker reads.
+    pub(crate) fn topic(&self, index: u16) -> &str {
+        let index = usize::from(index);
+        match self.reads {
+            Reads::Replies => &self.reply_topics[index],
+            Reads::Retries => &self.tiers[index].topic,
+        }
+    }
+
+    /// The limits of a reply topic by name: a record on a retry topic may be of one that is not read any more.
+    pub(crate) fn limits_of(&self, topic: &str) -> Limits {
+        let at = self.reply_topics.iter().position(|name| name == topic);
+        let others = || Limits { require_json: false, ..self.limits.first().cloned().unwrap_or_default() };
+        at.and_then(|at| self.limits.get(at)).cloned().unwrap_or_else(others)
+    }
+}
+
+/// The settings were checked: each name ends in its delay.
+fn tier(topic: &str) -> Tier {
+    Tier { topic: topic.into(), delay: Topics::delay_of(topic).unwrap_or_default() }
 }

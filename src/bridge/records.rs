@@ -45,7 +45,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// The dead letter of a record.
     pub(crate) fn dead_letter(&self, work: &Work, conclusion: &Conclusion) -> OutRecord {
         let letter = DeadLetter {
-            record: &work.received.record,
+            record: &work.record,
             outcome: conclusion.outcome,
             reason: conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str()),
             detail: conclusion.detail.as_deref().unwrap_or_default(),
@@ -69,7 +69,7 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// The outcome record of a record. `domain` is the name of the activity's domain, where it is known.
     pub(crate) fn outcome(&self, work: &Work, conclusion: &Conclusion, domain: Option<&str>) -> OutRecord {
-        let origin = &work.received.record.origin;
+        let origin = &work.record.origin;
         let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, self.now_ms());
         outcome.reason = conclusion.reason.map(Into::into);
         outcome.detail = conclusion.detail.clone();
@@ -140,7 +140,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         let mut _unready;
         loop {
             self.metrics.produce_retry();
-            let origin = &work.received.record.origin;
+            let origin = &work.record.origin;
             let reason = |text: &str| format!("what became of {origin} cannot be written to {}: {text}", record.topic);
             // An answer of the engine that is not recorded is lost with the partition, so a write that may succeed is
             // tried until the very end.

@@ -21,14 +21,14 @@ pub(crate) enum Repeat {
 impl<E: Engine, L: Log> Core<E, L> {
     /// What a reply leaves in the ledger once it is applied. Heartbeats are no answers and leave nothing.
     pub(crate) fn ledger_entry(&self, work: &Work) -> Option<LedgerEntry> {
-        let reply = work.reply.as_ref().ok().filter(|_| self.options.ledger.is_some() && !work.is_heartbeat())?;
-        LedgerEntry::of(work.target(reply), reply, work.received.record.origin.offset)
+        let reply = work.reply.as_ref().ok().filter(|_| self.options.ledger_entries && !work.is_heartbeat())?;
+        LedgerEntry::of(work.target(reply), reply, work.record.origin.offset)
     }
 
     /// Asks the ledger.
     pub(crate) fn repeat(&self, work: &Work, entry: Option<&LedgerEntry>) -> Repeat {
-        let Some(entry) = entry else { return Repeat::Unknown };
-        let id = work.received.partition;
+        let Some(entry) = entry.filter(|_| self.options.ledger.is_some()) else { return Repeat::Unknown };
+        let id = work.partition;
         let known = self.ledger.borrow().ask(id.partition, id.topic, entry, work.received_at_ms);
         let repeat = match known {
             Known::No => return Repeat::Unknown,
@@ -58,8 +58,8 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Takes note of what the engine applied. Only once its outcome is durable: until then the record may come again, and
     /// must not be taken for settled.
     pub(crate) fn remember(&self, work: &Work, entry: Option<LedgerEntry>) {
-        let Some(entry) = entry else { return };
-        let id = work.received.partition;
+        let Some(entry) = entry.filter(|_| self.options.ledger.is_some()) else { return };
+        let id = work.partition;
         let now = self.now_ms();
         let remembered = Remembered { entry, topic: Some(id.topic), at_ms: now };
         self.ledger.borrow_mut().remember(id.partition, &remembered, now);
@@ -68,7 +68,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     fn place(&self, work: &Work, source: Source) -> impl fmt::Display {
         let topic = source.topic.and_then(|topic| self.options.reply_topics.get(usize::from(topic)));
         let topic = topic.map_or("a topic that is not read any more", String::as_str);
-        format!("{topic}/{}/{}", work.received.partition.partition, source.offset)
+        format!("{topic}/{}/{}", work.partition.partition, source.offset)
     }
 }
 

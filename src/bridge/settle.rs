@@ -6,12 +6,13 @@ mod reasons;
 use std::time::Duration;
 
 use self::reasons::{Waiting, explain, look_first, looks_first};
-use super::core::Core;
+use super::core::{Core, Listing};
 use super::gate::Pass;
 use super::judge::Question;
 use super::repeats::Repeat;
 use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
+use super::tiers::Cause;
 use super::unready::Held;
 use super::windows::Slot;
 use super::work::{Conclusion, Fate, Gone, Work};
@@ -20,6 +21,8 @@ use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Ta
 /// What asking the engine led to.
 enum Asked {
     Concluded(Conclusion),
+    /// It may lead to something later. The conclusion is what is recorded when there is no later.
+    Later(Cause, Conclusion),
     /// A heartbeat without news: nothing to record.
     Silent,
     /// The partition was taken away.
@@ -33,21 +36,26 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
     let asked = match &work.reply {
         Err(refusal) => Asked::Concluded(refused(refusal)),
         Ok(_) if work.overtaken.get() => Asked::Silent,
-        Ok(reply) => match forbidden(core, work, reply).await {
-            Ok(Some(conclusion)) => Asked::Concluded(conclusion),
-            Ok(None) => match core.repeat(work, entry.as_ref()) {
+        Ok(reply) => match forbidden(core, work, reply, &mut slot).await {
+            Some(asked) => asked,
+            None => match core.repeat(work, entry.as_ref()) {
                 Repeat::Unknown => ask(core, work, reply, &mut slot).await,
                 Repeat::Redelivery => Asked::Silent,
                 Repeat::Told(conclusion) => Asked::Concluded(conclusion),
             },
-            Err(Gone) => Asked::Abandoned,
         },
     };
     let mut conclusion = match asked {
         Asked::Concluded(conclusion) => conclusion,
+        Asked::Later(cause, ending) => match core.next_tier(work, cause) {
+            Some(tier) => return Box::pin(postpone(core, work, slot, tier, cause, ending)).await,
+            None if silent(work, &ending) => return Fate::Settled,
+            None => ending,
+        },
         Asked::Silent => return Fate::Settled,
         Asked::Abandoned => return Fate::Abandoned,
     };
+    conclusion.attempts = conclusion.attempts.saturating_add(work.earlier);
     if conclusion.outcome == OutcomeKind::Applied {
         // Names with an attempt have an entry only now that their token was found.
         conclusion.entry = entry.or_else(|| core.ledger_entry(work));
@@ -59,6 +67,29 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
         work.lane.inspect(|lane| core.is_news_again(*lane));
     }
     fate
+}
+
+/// Hands a record on to a retry topic. It is settled here once all in-sync replicas have it there.
+async fn postpone<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    work: &Work,
+    mut slot: Slot,
+    tier: usize,
+    cause: Cause,
+    ending: Conclusion,
+) -> Fate {
+    slot.start_recording().await;
+    if core.write(work, || core.retry_record(work, tier, cause, &ending)).await.is_err() {
+        return Fate::Abandoned;
+    }
+    core.metrics.postponed(cause.as_str());
+    tracing::debug!(record = %work.record.origin, topic = %core.options.tiers[tier].topic, cause = cause.as_str(), "waits on a retry topic");
+    Fate::Settled
+}
+
+/// A heartbeat whose calls came to nothing asks for nothing that could still be done.
+fn silent(work: &Work, ending: &Conclusion) -> bool {
+    work.is_heartbeat() && ending.outcome == OutcomeKind::Exhausted
 }
 
 /// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
@@ -88,23 +119,26 @@ fn refused(refusal: &Refusal) -> Conclusion {
 }
 
 /// What this installation does not let through, although the reply itself is well-formed.
-async fn forbidden<E: Engine, L: Log>(
-    core: &Core<E, L>,
-    work: &Work,
-    reply: &Reply,
-) -> Result<Option<Conclusion>, Gone> {
+async fn forbidden<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Option<Asked> {
     if core.options.domains.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let Some(domain) = Box::pin(core.unlisted_domain(work, reply)).await? else { return Ok(None) };
-    let detail = format!("domain {domain} is not in cadence.domains");
-    Ok(Some(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail)))
+    let listing = Box::pin(core.listing(work, reply, slot)).await;
+    match listing {
+        Listing::Listed => None,
+        Listing::Unlisted(domain) => {
+            let detail = format!("domain {domain} is not in cadence.domains");
+            Some(Asked::Concluded(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail)))
+        }
+        Listing::Untold(detail) => Some(Asked::Later(Cause::Parked, Conclusion::exhausted(detail))),
+        Listing::Gone => Some(Asked::Abandoned),
+    }
 }
 
 /// Calls the engine until it decides about this record, waiting as long as the engine is unwell.
 async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Asked {
     let mut tries = Tries::default();
-    let identity = core.identity(&work.received.record.origin, reply);
+    let identity = core.identity(&work.record.origin, reply);
     let leaving = &work.life.leaving;
     if looks_first(reply) {
         let looking = look_first(core, work, reply, question(reply, &reply.target, &identity), slot, &mut tries);
@@ -147,9 +181,21 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             }
             Decision::Final => return final_answer(error, &tries),
             Decision::Wait(delay) => delay,
+            Decision::Spent(cause, delay) => {
+                slot.park();
+                let leaving = leaving.run_until_cancelled(core.may_leave(cause, call.target));
+                match Box::pin(leaving).await {
+                    Some(true) => return later(core, cause, call.target, &error, tries),
+                    Some(false) => delay,
+                    None => return Asked::Abandoned,
+                }
+            }
         };
         core.note_wait(work, &error, delay, tries.attempts());
-        slot.park();
+        // A busy engine is not helped by room for more calls.
+        if !slot.park() && error.verdict != (Verdict::Transient { busy: true }) && core.may_spill() {
+            return later(core, Cause::Crowded, call.target, &error, tries);
+        }
         let waited = leaving.run_until_cancelled(async {
             tokio::time::sleep(delay).await;
             slot.unpark().await;
@@ -171,7 +217,7 @@ fn question<'a>(reply: &'a Reply, target: &'a Target, identity: &'a str) -> Ques
 struct Tries<'a> {
     /// None before the first failure: most records never have one.
     schedule: Option<Box<Schedule>>,
-    /// Why the process is unready while the record waits.
+    /// Cause the process is unready while the record waits.
     unready: Option<Box<Held<'a>>>,
     /// A call got no clear answer and may have been applied.
     ambiguous: bool,
@@ -179,6 +225,10 @@ struct Tries<'a> {
     waiting: Option<Box<Waiting>>,
     /// An odd answer to this record had the wiring probed before.
     suspected: bool,
+    /// Slow waits for somebody to mend something.
+    slow: u32,
+    /// How often the gate had shut at the first failure.
+    shuts: u32,
 }
 
 impl Tries<'_> {
@@ -188,19 +238,40 @@ impl Tries<'_> {
         failed + self.waiting.as_ref().map_or(0, |waiting| waiting.times())
     }
 
-    /// How long to wait after a call that failed for a transient reason.
-    fn failed<E: Engine, L: Log>(&mut self, core: &Core<E, L>, busy: bool) -> Duration {
-        let schedule = self.schedule.get_or_insert_with(|| Box::new(Schedule::new(core.options.retry, core.began())));
-        match schedule.failed(busy, core.random()) {
-            // Nothing is exhausted: without a place to go a spent record waits here, in the breaker's care.
-            Next::Retry(delay) | Next::Spent(delay) => delay,
+    /// What to do after a call that failed for a transient reason.
+    fn failed<E: Engine, L: Log>(&mut self, core: &Core<E, L>, busy: bool) -> Decision {
+        let fresh = || Box::new(Schedule::new(core.options.retry, core.began()));
+        if self.schedule.is_none() {
+            self.shuts = core.gate.shuts();
+        }
+        match self.schedule.get_or_insert_with(fresh).failed(busy, core.random()) {
+            Next::Retry(delay) => Decision::Wait(delay),
+            // What failed while the engine was unwell was not the record's fault: it begins anew.
+            Next::Spent(_) if core.has_tiers() && self.shuts != core.gate.shuts() => {
+                self.schedule = None;
+                Decision::Wait(core.options.retry.max)
+            }
+            Next::Spent(delay) => Decision::Spent(if busy { Cause::Busy } else { Cause::Failing }, delay),
         }
     }
+
+    /// What to do when somebody has to mend something first.
+    fn slowly<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Decision {
+        self.slow += 1;
+        let delay = core.options.retry.spent;
+        if self.slow < MAX_SLOW { Decision::Wait(delay) } else { Decision::Spent(Cause::Parked, delay) }
+    }
 }
+
+/// Calls that meet something to be mended before their record leaves. Twice: what heals within `retry.spent` costs no
+/// detour.
+const MAX_SLOW: u32 = 2;
 
 enum Decision {
     Final,
     Wait(Duration),
+    /// The tries in place are spent: it leaves, or waits this long where nothing can leave.
+    Spent(Cause, Duration),
 }
 
 /// What an engine's refusal means for this record and for the gate.
@@ -214,7 +285,6 @@ fn decide<'a, E: Engine, L: Log>(
 ) -> Decision {
     let target = &reply.target;
     let workflow = target.workflow_hash();
-    let slowly = Decision::Wait(core.options.retry.spent);
     match error.verdict {
         Verdict::NotFound | Verdict::Refused(_) => {
             pass.answered(workflow);
@@ -229,29 +299,29 @@ fn decide<'a, E: Engine, L: Log>(
                 pass.failed(workflow, domain(target))
             }
             tries.ambiguous |= !busy;
-            Decision::Wait(tries.failed(core, busy))
+            tries.failed(core, busy)
         }
         // Said by the frontend alone, also while the rest of the engine is gone: no news for the breaker.
         Verdict::DomainNotActive => {
             drop(pass);
             tries.unready = Some(Box::new(core.inactive_domain(&domain(target), &error.message)));
-            slowly
+            tries.slowly(core)
         }
         Verdict::UnknownDomain => {
             drop(pass);
             tries.unready = Some(Box::new(core.unknown_domain(&domain(target), &error.message)));
-            slowly
+            tries.slowly(core)
         }
         // Again, although a probe has found the wiring sound since: this is about the record.
         Verdict::Wiring if std::mem::replace(&mut tries.suspected, true) => {
             drop(pass);
             tries.unready = Some(Box::new(core.odd_answer(work, error)));
-            slowly
+            tries.slowly(core)
         }
         Verdict::Wiring => {
             drop(pass);
             core.gate.suspect(format!("{} {}", error.status, error.message));
-            Decision::Wait(tries.failed(core, false))
+            tries.failed(core, false)
         }
     }
 }
@@ -269,6 +339,23 @@ fn applied<E: Engine, L: Log>(
     }
     let evidence = Some(Evidence::Engine);
     Asked::Concluded(Conclusion { evidence, cancel_requested, attempts, ..Conclusion::of(OutcomeKind::Applied) })
+}
+
+/// A reply that leaves for a retry topic; what makes the process unready goes on doing so for the time.
+fn later<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    cause: Cause,
+    target: &Target,
+    error: &CallError,
+    tries: Tries<'_>,
+) -> Asked {
+    let detail = format!("{}: {}", error.status, error.message);
+    let attempts = tries.attempts();
+    if let Some(unready) = tries.unready {
+        let domain = matches!(error.verdict, Verdict::DomainNotActive | Verdict::UnknownDomain).then(|| domain(target));
+        core.linger(*unready, domain);
+    }
+    Asked::Later(cause, Conclusion { attempts, engine_status: Some(error.status), ..Conclusion::exhausted(detail) })
 }
 
 fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {
@@ -298,6 +385,6 @@ pub(crate) fn domain(target: &Target) -> DomainRef {
 
 /// A record whose handling panicked: dead letter `internal_error`, so that one record cannot hurt the others.
 pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Work) -> Fate {
-    tracing::error!(record = %work.received.record.origin, "handling this record panicked: it becomes a dead letter");
+    tracing::error!(record = %work.record.origin, "handling this record panicked: it becomes a dead letter");
     record(core, work, Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned())).await
 }

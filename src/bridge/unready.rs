@@ -5,6 +5,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::seams::DomainRef;
 use crate::admin::Health;
 
 /// The reasons of one worker.
@@ -14,11 +18,21 @@ pub(crate) struct Unready {
     worker: usize,
     /// How many records stand behind each reason.
     held: RefCell<HashMap<String, usize>>,
+    /// Reasons that outlive their records.
+    lingering: RefCell<HashMap<String, Lingering>>,
+    lingers: Notify,
+}
+
+#[derive(Clone, Debug)]
+struct Lingering {
+    until: Instant,
+    /// What has to answer for it to end sooner.
+    domain: Option<DomainRef>,
 }
 
 impl Unready {
     pub(crate) fn new(health: Arc<Health>, worker: usize) -> Self {
-        Self { health, worker, held: RefCell::default() }
+        Self { health, worker, held: RefCell::default(), lingering: RefCell::default(), lingers: Notify::new() }
     }
 
     pub(crate) fn raise(&self, key: &str, reason: String) {
@@ -42,6 +56,39 @@ impl Unready {
         Held { unready: self, key }
     }
 
+    /// Resolves when there is a reason that outlives its records.
+    pub(crate) async fn lingers(&self) {
+        while self.lingering.borrow().is_empty() {
+            self.lingers.notified().await;
+        }
+    }
+
+    /// Ends what has lingered long enough, and tells which domains could end more by answering.
+    pub(crate) fn lingering(&self) -> Vec<DomainRef> {
+        let now = Instant::now();
+        self.end_lingering(|lingering| lingering.until <= now);
+        let lingering = self.lingering.borrow();
+        let mut domains: Vec<DomainRef> = Vec::new();
+        for domain in lingering.values().filter_map(|lingering| lingering.domain.as_ref()) {
+            if !domains.contains(domain) {
+                domains.push(domain.clone());
+            }
+        }
+        domains
+    }
+
+    /// This domain answers again.
+    pub(crate) fn mended(&self, domain: &DomainRef) {
+        self.end_lingering(|lingering| lingering.domain.as_ref() == Some(domain));
+    }
+
+    fn end_lingering(&self, mut ends: impl FnMut(&Lingering) -> bool) {
+        let ended: Vec<_> = self.lingering.borrow_mut().extract_if(|_, lingering| ends(lingering)).collect();
+        for (key, _) in ended {
+            drop(Held { unready: self, key });
+        }
+    }
+
     fn key(&self, key: &str) -> String {
         format!("{key}/{}", self.worker)
     }
@@ -52,6 +99,29 @@ impl Unready {
 pub(crate) struct Held<'a> {
     unready: &'a Unready,
     key: String,
+}
+
+impl Drop for Unready {
+    /// A worker that ends takes its reasons along.
+    fn drop(&mut self) {
+        let lingering = std::mem::take(&mut *self.lingering.borrow_mut());
+        lingering.keys().for_each(|key| self.clear(key));
+    }
+}
+
+impl Held<'_> {
+    /// Lets the reason stand until then, or until the domain that is meant answers, after the record is gone.
+    pub(crate) fn linger(self, until: Instant, domain: Option<DomainRef>) {
+        let mut lingering = self.unready.lingering.borrow_mut();
+        if let Some(there) = lingering.get_mut(&self.key) {
+            there.until = there.until.max(until);
+            return;
+        }
+        lingering.insert(self.key.clone(), Lingering { until, domain });
+        self.unready.lingers.notify_one();
+        // Its part in the count is the lingering one's now.
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Held<'_> {

@@ -1,5 +1,7 @@
 //! The watcher of the gate: probes what keeps it shut, and reopens it or tells that the wiring is broken for good.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::core::Core;
@@ -8,6 +10,9 @@ use super::seams::{DomainRef, Engine, Log, Wiring};
 
 /// Probes in a row that must find the wiring broken: one odd answer of a load balancer must not stop the process.
 const CONFIRMATIONS: usize = 3;
+
+/// Pause between two looks after domains that were out of order: as often as their replies would be tried in place.
+const HEAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Key under which an unwell engine is a reason to be unready: until calls succeed again, not only probes.
 pub(crate) const ENGINE: &str = "engine";
@@ -19,7 +24,10 @@ pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
     loop {
         match core.gate.trouble() {
             None => {
-                core.gate.troubled().await;
+                tokio::select! {
+                    () = core.gate.troubled() => {}
+                    () = heal(core) => {}
+                }
                 continue;
             }
             Some(Trouble::Wiring(text)) => {
@@ -42,6 +50,17 @@ pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
             }
         }
         tokio::time::sleep(core.options.probe_interval).await;
+    }
+}
+
+/// Looks once after reasons that outlive their records, some time after there are any.
+async fn heal<E: Engine, L: Log>(core: &Core<E, L>) {
+    core.unready.lingers().await;
+    tokio::time::sleep(HEAL_INTERVAL).await;
+    for domain in core.unready.lingering() {
+        if core.engine.probe_history(&domain, core.nonce()).await.is_ok() {
+            core.unready.mended(&domain);
+        }
     }
 }
 

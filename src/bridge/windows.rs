@@ -87,13 +87,16 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Goes into back-off: leaves the window of calls to others as long as the back-off window has room.
-    pub(crate) fn park(&mut self) {
-        if let Some(waiting) = self.windows.waiting.try_take() {
+    /// Goes into back-off: leaves the window of calls to others as long as the back-off window has room. Answers whether
+    /// it had.
+    pub(crate) fn park(&mut self) -> bool {
+        if self.waiting.is_none() {
+            let Some(waiting) = self.windows.waiting.try_take() else { return false };
             self.waiting = Some(waiting);
             self.call = None;
             self.windows.freed.notify_one();
         }
+        true
     }
 
     /// Comes back for the next call, as soon as there is room.

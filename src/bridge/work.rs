@@ -4,18 +4,27 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use super::partitions::Life;
-use super::seams::{Epoch, PartitionId, Received};
+use super::seams::{Epoch, PartitionId};
 use super::windows::Room;
-use crate::wire::{Action, Evidence, LedgerEntry, OutcomeKind, Refusal, RefusalCode, Reply, Target};
+use crate::wire::{Action, Evidence, LedgerEntry, OutcomeKind, Record, Refusal, RefusalCode, Reply, Target};
 
 /// A record that was read and decoded, on its way to its outcome. No `Debug`: it holds a payload and a token.
 pub(crate) struct Work {
-    pub(crate) received: Received,
+    /// As it was received on its reply topic, with its place there.
+    pub(crate) record: Record,
+    /// The partition that it was read from: of a reply topic, or of a retry topic.
+    pub(crate) partition: PartitionId,
+    /// That partition's epoch when it was read.
+    pub(crate) epoch: Epoch,
+    /// Its offset there.
+    pub(crate) offset: i64,
     pub(crate) reply: Result<Reply, Box<Refusal>>,
     /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
     pub(crate) lane: Option<u64>,
-    /// When it, or a later batch before it was taken up, came to the worker; in milliseconds since the epoch.
+    /// When it, or a later batch before it was taken up, first came to a worker; in milliseconds since the epoch.
     pub(crate) received_at_ms: i64,
+    /// Calls for it that failed before it came here, on a reply topic and on other retry topics.
+    pub(crate) earlier: u32,
     /// Ends when the record's partition is taken away.
     pub(crate) life: Rc<Life>,
     /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
@@ -29,7 +38,7 @@ pub(crate) struct Work {
 impl Work {
     /// Whether it belongs to one of these assignments.
     pub(crate) fn is_of(&self, assignments: &[(PartitionId, Epoch)]) -> bool {
-        assignments.contains(&(self.received.partition, self.received.epoch))
+        assignments.contains(&(self.partition, self.epoch))
     }
 
     /// What the engine is told about: what the reply names, or the token that stands for it.
@@ -80,6 +89,11 @@ impl Conclusion {
             engine_status: None,
             entry: None,
         }
+    }
+
+    /// Every allowed attempt came to nothing.
+    pub(crate) fn exhausted(detail: String) -> Self {
+        Self { detail: Some(detail), ..Self::of(OutcomeKind::Exhausted) }
     }
 
     /// The reply itself is wrong.

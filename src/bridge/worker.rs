@@ -1,6 +1,5 @@
 //! One worker: takes records from the consumer, starts their stories, and moves offsets when they end.
 
-use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,19 +16,20 @@ use super::core::{Core, Shared};
 use super::lanes::Lanes;
 use super::options::Options;
 use super::partitions::Partitions;
-use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Piece, Received, Wiring};
+use super::seams::{Command, Control, Engine, Log, Piece, Received, Wiring};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
 use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
 
 mod handover;
+mod intake;
 mod opening;
 mod story;
 
 use handover::Leaving;
 use opening::Opening;
-use story::{decode, story};
+use story::story;
 
 /// What the consumer sends.
 #[derive(Debug)]
@@ -184,101 +184,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
     }
 
-    /// Starts whatever may start.
-    fn pump(&mut self) {
-        loop {
-            while let Some(work) = self.ready.pop_front() {
-                let Some(slot) = self.windows.try_slot() else {
-                    self.ready.push_front(work);
-                    return;
-                };
-                self.start(work, slot);
-            }
-            if !self.core.gate.admits() {
-                return;
-            }
-            let Some(received) = self.backlog.pop_front() else { return };
-            let (id, epoch) = (received.partition, received.epoch);
-            // Behind what is held back already: an offset that was passed over would count as delivered.
-            if self.partitions.open(id, epoch).is_some_and(|partition| partition.blocked) {
-                self.block(id, epoch, received);
-                continue;
-            }
-            match self.take_up(received) {
-                TakenUp::Yes => {}
-                TakenUp::NoRoom(back) => {
-                    self.backlog.push_front(back);
-                    return;
-                }
-                TakenUp::Blocked(back) => self.block(id, epoch, back),
-            }
-        }
-    }
-
-    /// Takes up one delivered record: decodes it and puts it into its lane.
-    fn take_up(&mut self, received: Received) -> TakenUp {
-        let (id, epoch) = (received.partition, received.epoch);
-        // Read under an assignment that has ended: the new owner has it.
-        let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
-        if partition.is_opening() || partition.offsets.gap() >= self.core.options.max_gap {
-            return TakenUp::Blocked(received);
-        }
-        let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
-        let reply = decode(&received.record, &self.core.options.limits[usize::from(id.topic)]);
-        let lane = reply.as_ref().ok().map(|reply| reply.target.lane());
-        if lane.is_some_and(|lane| self.lanes.is_full(lane)) {
-            return TakenUp::Blocked(received);
-        }
-        let origin = &received.record.origin;
-        if !partition.offsets.deliver(origin.offset, origin.timestamp_ms) {
-            return TakenUp::Yes;
-        }
-        let received_at_ms = self.delivered_at_ms;
-        let life = Rc::clone(&partition.life);
-        let (overtaken, found) = (Cell::new(false), OnceCell::new());
-        let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, found, _room: room });
-        self.ready.extend(match lane {
-            Some(lane) => self.lanes.enter(lane, work),
-            None => Some(work),
-        });
-        TakenUp::Yes
-    }
-
-    /// Holds a record back and pauses its partition: it is too far ahead, or the record's lane is full.
-    fn block(&mut self, id: PartitionId, epoch: Epoch, received: Received) {
-        let Some(partition) = self.partitions.open(id, epoch) else { return };
-        partition.held.push_back(received);
-        if !std::mem::replace(&mut partition.blocked, true) && !self.paused {
-            self.core.log.command(Command::Pause(vec![id]));
-        }
-    }
-
-    /// Tries the records that are held back again, oldest first, and reads on where none is left.
-    fn retry_held(&mut self) {
-        for (id, epoch) in self.partitions.blocked() {
-            loop {
-                let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
-                let back = match next.map(|received| self.take_up(received)) {
-                    Some(TakenUp::Yes) => continue,
-                    Some(TakenUp::NoRoom(back) | TakenUp::Blocked(back)) => Some(back),
-                    None => None,
-                };
-                let Some(partition) = self.partitions.open(id, epoch) else { break };
-                partition.blocked = back.is_some();
-                if let Some(back) = back {
-                    partition.held.push_front(back);
-                }
-                if !partition.blocked && !self.paused {
-                    self.core.log.command(Command::Resume(vec![id]));
-                }
-                break;
-            }
-        }
-    }
-
     fn start(&mut self, work: Rc<Work>, slot: Slot) {
-        let Received { partition, epoch, .. } = work.received;
-        if let Some(partition) = self.partitions.current(partition, epoch) {
+        if let Some(partition) = self.partitions.current(work.partition, work.epoch) {
             partition.started += 1;
         }
         if let Some(lane) = work.lane.filter(|_| work.is_heartbeat()) {
@@ -289,11 +196,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 
     /// A story has ended: the offset moves, and the next of its lane may start.
     fn finish(&mut self, work: &Work, fate: Fate) {
-        match self.partitions.current(work.received.partition, work.received.epoch) {
+        match self.partitions.current(work.partition, work.epoch) {
             Some(partition) => {
                 partition.started -= 1;
                 if fate == Fate::Settled {
-                    partition.offsets.settle(work.received.record.origin.offset);
+                    partition.offsets.settle(work.offset);
                 }
             }
             // The partition left while this was in hand; its new owner gets the record again.
@@ -362,7 +269,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         for (id, partition) in self.partitions.iter() {
             let oldest = partition.offsets.oldest_timestamp_ms();
             let age = oldest.map_or(0.0, |ms| (now - ms).max(0) as f64 / 1000.0);
-            metrics.oldest_unsettled(&options.reply_topics[usize::from(id.topic)], id.partition, age);
+            metrics.oldest_unsettled(options.topic(id.topic), id.partition, age);
         }
     }
 }
@@ -373,13 +280,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// What became of a delivered record.
-enum TakenUp {
-    Yes,
-    /// Too many bytes in hand.
-    NoRoom(Received),
-    /// Its partition or its lane is as far ahead as it may be.
-    Blocked(Received),
 }

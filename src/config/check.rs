@@ -226,6 +226,7 @@ fn retry_and_breaker(checks: &mut Checks<'_>, Settings { retry, breaker, .. }: &
     checks.at_least_one("retry.max_attempts", retry.max_attempts as usize);
     checks.positive("retry.initial", retry.initial);
     checks.positive("retry.spent", retry.spent);
+    checks.positive("retry.max_parked", retry.max_parked);
     checks.must(&["retry.initial", "retry.max"], retry.initial <= retry.max, || "must not exceed retry.max".into());
     checks.must(&["retry.multiplier"], retry.multiplier.is_finite() && retry.multiplier >= 1.0, || {
         "must be 1.0 or more: delays do not shrink".into()

@@ -46,6 +46,14 @@ section! {
     }
 }
 
+impl Kafka {
+    /// The group that reads the retry topics (wire contract, section 1).
+    #[must_use]
+    pub fn retry_group_id(&self) -> String {
+        format!("{}-retry", self.group_id)
+    }
+}
+
 /// How the members of the group agree on who reads what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

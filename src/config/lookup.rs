@@ -35,9 +35,10 @@ section! {
         #[serde(with = "human")]
         pub keep: Duration = Duration::from_secs(10),
 
-        // A reply that is early is early by seconds; one that nobody will ever ask for holds its partition for as long.
-        /// How long a `cancel` waits for the workflow to ask for it, and a reply by id for its attempt to begin.
+        // What is on its way arrives within a second or two; a reply that waits here holds its partition's offset.
+        /// How long a `cancel` waits in place for the workflow to ask for it, and a reply by id for its attempt to begin,
+        /// before they leave for a retry topic.
         #[serde(with = "human")]
-        pub wait: Duration = Duration::from_secs(15),
+        pub wait: Duration = Duration::from_secs(2),
     }
 }

@@ -1,4 +1,4 @@
-//! `[retry]`: trying one call again, in place.
+//! `[retry]`: trying one call again, in place and on the retry topics.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::human;
 use super::section::section;
 
 section! {
-    /// Trying a call again, in place.
+    /// Trying a call again, in place and on the retry topics.
     pub struct Retry {
         // With the delays below four pauses, 0.75 s at most: longer troubles are the breaker's business.
         /// Calls for one record before it is spent.
@@ -38,5 +38,11 @@ section! {
         /// Pause between the tries of a record whose attempts are spent.
         #[serde(with = "human")]
         pub spent: Duration = Duration::from_secs(10),
+
+        // A day: a failover that nobody finished, a domain that nobody registered. Retry topics must keep records longer.
+        /// How long a reply may go around on retry topics for a reason that is not its own (a domain that fails over, a
+        /// busy engine) before it is `exhausted`.
+        #[serde(with = "human")]
+        pub max_parked: Duration = Duration::from_hours(24),
     }
 }

@@ -23,7 +23,7 @@ section! {
 
         // Three tiers: a restart, a deployment, an outage somebody has to get up for.
         /// Retry tiers, shortest delay first; each name ends in its delay (`-30s`, `-5m`, `-1h`).
-        /// Made and checked, not used yet.
+        /// None: what cannot be tried again in place waits there.
         pub retry: Vec<String> = ["30s", "5m", "1h"].map(|delay| format!("activity-replies-retry-{delay}")).into(),
 
         /// Reply topics whose header-mode values must be JSON (checked only, bytes unchanged).

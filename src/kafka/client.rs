@@ -106,6 +106,15 @@ pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
     layered(kafka, &defaults, &PRODUCER_ONLY, ours)
 }
 
+/// The consumer of the retry topics: a group of its own, `<group_id>-retry`, one member for each process.
+#[must_use]
+pub fn retry_consumer(kafka: &Kafka) -> ClientConfig {
+    let mut config = consumer(kafka, 0, 1);
+    config.set("group.id", kafka.retry_group_id());
+    config.set("client.id", format!("{}-retry", client_id(kafka, None)));
+    config
+}
+
 /// A reader of the outcome topic for the ledger: joins no group and commits nothing. librdkafka asks for a group all the
 /// same, and the bridge's own needs no further right.
 #[must_use]

@@ -149,13 +149,13 @@ pub fn cluster_id<C: ClientContext>(client: &Client<C>, within: Duration) -> Opt
 pub struct KafkaLog {
     producer: Producer,
     commands: Sender<Command>,
-    ledger: Sender<ReadBack>,
+    ledger: Option<Sender<ReadBack>>,
 }
 
 impl KafkaLog {
-    /// Joins the three.
+    /// Joins the three. Without a reader of ledgers none may be asked for.
     #[must_use]
-    pub fn new(producer: Producer, commands: Sender<Command>, ledger: Sender<ReadBack>) -> Self {
+    pub fn new(producer: Producer, commands: Sender<Command>, ledger: Option<Sender<ReadBack>>) -> Self {
         Self { producer, commands, ledger }
     }
 }
@@ -167,7 +167,9 @@ impl Log for KafkaLog {
 
     fn read_back(&self, ask: ReadBack) {
         // A reader that is gone answers nothing: the partition opens at the deadline.
-        let _ = self.ledger.send(ask);
+        if let Some(ledger) = &self.ledger {
+            let _ = ledger.send(ask);
+        }
     }
 
     fn command(&self, command: Command) {

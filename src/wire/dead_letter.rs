@@ -40,7 +40,7 @@ impl DeadLetter<'_> {
     #[must_use]
     pub fn to_record(&self, topic: Arc<str>) -> OutRecord {
         let mut headers = self.record.headers.clone();
-        push_origin(&mut headers, &self.record.origin);
+        push_origin_once(&mut headers, &self.record.origin);
         push(&mut headers, names::DLQ_OUTCOME, Some(self.outcome.as_str()));
         push(&mut headers, names::DLQ_REASON, Some(self.reason));
         push(&mut headers, names::DLQ_DETAIL, Some(&one_line(self.detail)));
@@ -71,11 +71,16 @@ pub fn source_of(headers: &Headers) -> Option<Origin> {
 }
 
 /// Appends the origin, unless the headers end with the very same.
-fn push_origin(headers: &mut Headers, origin: &Origin) {
+fn push_origin_once(headers: &mut Headers, origin: &Origin) {
     let timestamp_ms = origin.timestamp_ms.filter(|time| Millis::valid(*time).is_some());
-    if source_of(headers).is_some_and(|there| there == Origin { timestamp_ms, ..origin.clone() }) {
-        return;
+    if source_of(headers).is_none_or(|there| there != Origin { timestamp_ms, ..origin.clone() }) {
+        push_origin(headers, origin);
     }
+}
+
+/// Appends the origin.
+pub(super) fn push_origin(headers: &mut Headers, origin: &Origin) {
+    let timestamp_ms = origin.timestamp_ms.filter(|time| Millis::valid(*time).is_some());
     push(headers, names::SOURCE_TOPIC, Some(&origin.topic));
     push(headers, names::SOURCE_PARTITION, Some(&origin.partition.to_string()));
     push(headers, names::SOURCE_OFFSET, Some(&origin.offset.to_string()));
@@ -84,7 +89,7 @@ fn push_origin(headers: &mut Headers, origin: &Origin) {
 }
 
 /// Appends a header of ours. Without a value it is left out, unless that would let a received one speak for us.
-fn push(headers: &mut Headers, name: &'static str, value: Option<&str>) {
+pub(super) fn push(headers: &mut Headers, name: &'static str, value: Option<&str>) {
     match value {
         Some(text) => headers.push(name, Bytes::copy_from_slice(text.as_bytes())),
         None if headers.count(name) > 0 => headers.push(name, None),
@@ -93,7 +98,7 @@ fn push(headers: &mut Headers, name: &'static str, value: Option<&str>) {
 }
 
 /// Text without line breaks and other control characters, at most [`MAX_DETAIL_BYTES`] long.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
     for letter in text.chars() {
         if line.len() + letter.len_utf8() > MAX_DETAIL_BYTES {

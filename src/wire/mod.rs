@@ -17,6 +17,7 @@ mod dead_letter;
 mod document;
 mod ledger;
 mod outcome;
+mod retry;
 
 mod builder;
 mod request;
@@ -38,6 +39,7 @@ pub use print::{TokenPrint, TokenPrinter};
 pub use record::{Headers, Origin, OutRecord, Record};
 pub use refusal::{Refusal, RefusalCode};
 pub use request::{Input, Request, RequestActivity, RequestFault};
+pub use retry::{BadRetryState, RetryState};
 pub(crate) use target::ActivityView;
 pub use target::{ActivityId, ActivityRef, Target, TargetKey};
 pub use token::{MAX_TOKEN_BYTES, RawToken, TaskToken, TokenClaims, TokenFault};

@@ -63,6 +63,15 @@ pub const SOURCE_OFFSET: &str = "handback-source-offset";
 /// Origin timestamp.
 pub const SOURCE_TIMESTAMP: &str = "handback-source-timestamp";
 
+/// On retry topics: calls that failed for a reason of the record's own.
+pub const ATTEMPTS: &str = "handback-attempts";
+/// On retry topics: when the record was first in hand.
+pub const FIRST_SEEN: &str = "handback-first-seen";
+/// On retry topics: when the record may be tried again.
+pub const NOT_BEFORE: &str = "handback-not-before";
+/// On retry topics: why the record waits.
+pub const LAST_ERROR: &str = "handback-last-error";
+
 /// On dead letters: the outcome.
 pub const DLQ_OUTCOME: &str = "handback-dlq-outcome";
 /// On dead letters: stable short code.

@@ -42,6 +42,13 @@ impl Headers {
         self.0.iter().filter(|(n, _)| n == name).count()
     }
 
+    /// Takes the last header of this name away, if there is one.
+    pub(super) fn remove_last(&mut self, name: &str) {
+        if let Some(at) = self.0.iter().rposition(|(n, _)| n == name) {
+            self.0.remove(at);
+        }
+    }
+
     /// Name and value of each header, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
         self.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))

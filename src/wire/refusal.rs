@@ -67,6 +67,8 @@ refusal_codes! {
     FailByIdWithoutAttempt = "fail_by_id_without_attempt",
         "A failure by id without attempt would burn the next attempt when repeated; see `cadence.allow_fail_by_id_without_attempt`.";
     CancelNotRequested = "cancel_not_requested", "The reply cancels an activity whose workflow has not asked for it.";
+    BadRetryState = "bad_retry_state",
+        "The record stands on a retry topic and does not say where it came from and how often it was tried: handback did not write it.";
     EngineRefused = "engine_refused", "The engine will never take this reply; the detail has its words.";
     InternalError = "internal_error", "Handling the reply failed inside handback; please report it.";
 }

@@ -38,7 +38,7 @@ fn record(value: &'static [u8]) -> OutRecord {
 async fn an_acknowledged_record_is_in_the_log_as_it_was_sent() {
     let cluster = cluster(2);
     let producer = producer(&cluster, &[], Arc::default());
-    let log = KafkaLog::new(producer.clone(), std::sync::mpsc::channel().0, std::sync::mpsc::channel().0);
+    let log = KafkaLog::new(producer.clone(), std::sync::mpsc::channel().0, None);
     log.produce(record(b"value")).await.unwrap();
     assert!(producer.cluster_id(PATIENCE).is_some());
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asked, Decision, Tries, decide, domain, final_answer};
+use super::{Asked, Decision, Tries, decide, domain, final_answer, later};
 use crate::bridge::core::Core;
 use crate::bridge::judge::{Judgement, Known, Question};
 use crate::bridge::look::{Seen, Unseen, Why, is_denied, look_once, why};
 use crate::bridge::retry::{Next, Schedule};
 use crate::bridge::seams::{CallError, Engine, Log, Verdict};
 use crate::bridge::sight::{Pending, PendingState, Sight};
+use crate::bridge::tiers::Cause;
 use crate::bridge::windows::Slot;
 use crate::bridge::work::{Conclusion, Work};
 use crate::wire::{Action, OutcomeKind, RefusalCode, Reply, Target, TaskToken, TokenClaims};
@@ -43,10 +44,12 @@ impl Waiting {
         self.schedule.attempts()
     }
 
-    /// How long to wait before the next look: soon at first, then slowly. `None` when it has waited long enough.
+    /// How long to wait before the next look: soon at first, then slowly, and once more at the end. `None` when it has
+    /// waited long enough.
     fn next<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Option<Duration> {
         let (Next::Retry(delay) | Next::Spent(delay)) = self.schedule.failed(false, core.random());
-        (Instant::now() < self.until).then_some(delay)
+        let left = self.until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(delay.min(left))
     }
 }
 
@@ -79,6 +82,10 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
                 *tries = Tries::default();
                 by_sight(core, &question, &sight, &mut waiting).await
             }
+            Err(Unseen::Crowded) if core.may_spill() => {
+                let ending = Conclusion::exhausted("too many others waited for a look into their workflows".to_owned());
+                Looked::Ended(Asked::Later(Cause::Crowded, ending))
+            }
             Err(Unseen::Crowded) => Looked::Wait(core.options.retry.max),
             Err(Unseen::Failed(pass, error)) if may_go_unseen(&question, &error) => {
                 drop(pass);
@@ -87,15 +94,13 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             Err(Unseen::Failed(pass, error)) if is_denied(&error) => {
                 drop(pass);
                 tries.unready = Some(Box::new(core.denied(&domain(question.target), &error)));
-                Looked::Wait(core.options.retry.spent)
+                let decision = tries.slowly(core);
+                unseen(core, work, &question, &error, decision, tries).await
             }
-            Err(Unseen::Failed(pass, error)) => match decide(core, work, reply, pass, &error, tries) {
-                Decision::Final => Looked::Ended(final_answer(error, tries)),
-                Decision::Wait(delay) => {
-                    core.note_wait(work, &error, delay, tries.attempts());
-                    Looked::Wait(delay)
-                }
-            },
+            Err(Unseen::Failed(pass, error)) => {
+                let decision = decide(core, work, reply, pass, &error, tries);
+                unseen(core, work, &question, &error, decision, tries).await
+            }
         };
         let delay = match looked {
             Looked::Answer(token) => {
@@ -109,9 +114,29 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             Looked::Ended(asked) => return Err(asked),
             Looked::Wait(delay) => delay,
         };
-        tracing::debug!(record = %work.received.record.origin, ?delay, "looking again before the engine is called");
+        tracing::debug!(record = %work.record.origin, ?delay, "looking again before the engine is called");
         tokio::time::sleep(delay).await;
     }
+}
+
+/// What a look that failed leads to.
+async fn unseen<'a, E: Engine, L: Log>(
+    core: &'a Core<E, L>,
+    work: &Work,
+    question: &Question<'_>,
+    error: &CallError,
+    decision: Decision,
+    tries: &mut Tries<'a>,
+) -> Looked {
+    let delay = match decision {
+        Decision::Final => return Looked::Ended(final_answer(error.clone(), tries)),
+        Decision::Spent(cause, _) if core.may_leave(cause, question.target).await => {
+            return Looked::Ended(later(core, cause, question.target, error, std::mem::take(tries)));
+        }
+        Decision::Spent(_, delay) | Decision::Wait(delay) => delay,
+    };
+    core.note_wait(work, error, delay, tries.attempts());
+    Looked::Wait(delay)
 }
 
 /// A cancel of whoever may not look is sent as it is.
@@ -134,7 +159,7 @@ async fn by_sight<E: Engine, L: Log>(
         Judgement::Open(pending) => answer(question.target, sight, pending),
         Judgement::NotYet if beats(question) => Looked::Ended(ended(OutcomeKind::NotFound, NOT_BEGUN, 0)),
         Judgement::NotYet => {
-            let spent = || Looked::Ended(ended(OutcomeKind::Exhausted, NOT_BEGUN, 0));
+            let spent = || Looked::Ended(Asked::Later(Cause::NotReady, Conclusion::exhausted(NOT_BEGUN.to_owned())));
             waiting.next(core).map_or_else(spent, Looked::Wait)
         }
         Judgement::Unseen => match why(core, question).await {
@@ -147,7 +172,7 @@ async fn by_sight<E: Engine, L: Log>(
 fn unasked() -> Asked {
     let detail = "the workflow has not asked for this activity to stop; send `cancel` once a heartbeat's outcome says \
                   `cancel_requested`, or `fail`";
-    Asked::Concluded(Conclusion::rejected(RefusalCode::CancelNotRequested, detail.to_owned()))
+    Asked::Later(Cause::Unasked, Conclusion::rejected(RefusalCode::CancelNotRequested, detail.to_owned()))
 }
 
 /// Why an early reply cannot be answered.
@@ -217,7 +242,8 @@ pub(super) async fn explain<E: Engine, L: Log>(
                 return Ok(ended(OutcomeKind::NotFound, detail, attempts));
             }
             let waiting = tries.waiting.get_or_insert_with(|| Box::new(Waiting::begin(core)));
-            waiting.next(core).map_or_else(|| Ok(ended(OutcomeKind::Exhausted, detail, attempts)), Err)
+            let spent = || Conclusion { attempts, ..Conclusion::exhausted(detail.to_owned()) };
+            waiting.next(core).map_or_else(|| Ok(Asked::Later(Cause::NotReady, spent())), Err)
         }
     }
 }
@@ -229,5 +255,10 @@ fn concluded(known: Known, attempts: u32, engine_status: Option<&'static str>) -
     if outcome == OutcomeKind::Rejected {
         conclusion.reason = Some(RefusalCode::EngineRefused.as_str());
     }
-    Asked::Concluded(conclusion)
+    // The engine may come to know it: a cluster that replicates is behind by seconds, one that fails over by minutes.
+    if outcome == OutcomeKind::Unknown {
+        Asked::Later(Cause::Unknown, conclusion)
+    } else {
+        Asked::Concluded(conclusion)
+    }
 }

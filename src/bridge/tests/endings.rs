@@ -1,6 +1,6 @@
 //! How a worker ends, and what it leaves behind.
 
-use super::log_model::{Event, OUTCOMES, transient};
+use super::books::{Event, OUTCOMES, transient};
 use super::model::{Step, unavailable};
 use super::support::{P0, P1, complete, completes, millis, play, seconds};
 use crate::bridge::Ending;

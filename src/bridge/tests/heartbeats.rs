@@ -2,7 +2,7 @@
 
 use super::model::{Step, not_found, unavailable};
 use super::support::{P0, complete, heartbeat, play, seconds};
-use crate::bridge::tests::log_model::{OUTCOMES, transient};
+use crate::bridge::tests::books::{OUTCOMES, transient};
 use crate::wire::{Action, OutcomeKind};
 
 #[test]

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use super::log_model::{Act, OUTCOMES, transient};
+use super::books::{Act, OUTCOMES, transient};
 use super::model::{Step, not_found, refused};
-use super::support::{P0, P1, Stage, complete, fail, heartbeat, millis, play, play_with, seconds, token};
+use super::support::{
+    P0, P1, Stage, WITHOUT_LEDGER, complete, fail, heartbeat, millis, play, play_with, seconds, token,
+};
 use crate::bridge::seams::{PartitionId, Piece, Reading};
 use crate::wire::{Answer, Limits, OutcomeKind, Record, ReplyBuilder, names};
 
@@ -263,15 +265,12 @@ fn what_another_member_applied_is_known_once_its_partition_comes() {
 
 #[test]
 fn without_a_ledger_the_engine_decides_and_nothing_is_read() {
-    play_with(
-        |options, _| options.ledger = None,
-        async |stage| {
-            stage.engine.script("a1", [Step::Ok, not_found()]);
-            stage.deliver(P0, [complete("a1"), complete("a1")]);
-            stage.eventually_stored(P0, 2).await;
-            assert_eq!(stage.log.kinds(), [OutcomeKind::Applied, OutcomeKind::NotFound]);
-            assert!(stage.log.asked.borrow().is_empty());
-            assert_eq!(stage.log.outcome_records.borrow()[0].headers.count(names::LEDGER), 0);
-        },
-    );
+    play_with(WITHOUT_LEDGER, async |stage| {
+        stage.engine.script("a1", [Step::Ok, not_found()]);
+        stage.deliver(P0, [complete("a1"), complete("a1")]);
+        stage.eventually_stored(P0, 2).await;
+        assert_eq!(stage.log.kinds(), [OutcomeKind::Applied, OutcomeKind::NotFound]);
+        assert!(stage.log.asked.borrow().is_empty());
+        assert_eq!(stage.log.outcome_records.borrow()[0].headers.count(names::LEDGER), 0);
+    });
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::log_model::{Act, Event, OUTCOMES};
+use super::books::{Act, Event, OUTCOMES};
 use super::model::{Step, unavailable};
 use super::support::{P0, P1, by_id, complete, completes, millis, on_runtime, play_with, reply, seconds};
 use crate::bridge::rate_limiter;

@@ -1,84 +1,31 @@
-//! A model of the log and its consumer: writes end as the script says, and every promise about the order of writes and
-//! offsets is checked at every step, whatever the test is about.
+//! A model of the consumer: partitions come and go, and no stored offset may pass a record that is not settled, whatever
+//! the test is about.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
 
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
-use super::model::Holds;
+use super::books::{Books, Event, WRITTEN_AT};
 use crate::bridge::seams::{
     Command, Control, Epoch, Log, PartitionId, Piece, ProduceFault, ReadBack, Reading, Remembered,
 };
-use crate::wire::{Action, LedgerEntry, OutRecord, Outcome, OutcomeKind, Record, names, source_of};
-
-pub(super) const REPLIES: &str = "activity-replies";
-pub(super) const OUTCOMES: &str = "activity-outcomes";
-pub(super) const DEAD_LETTERS: &str = "activity-replies-dlq";
-
-/// What becomes of one write.
-#[derive(Clone, Debug)]
-pub(super) enum Act {
-    Ack,
-    AckAfter(Duration),
-    /// Waits until the test releases the topic.
-    Held,
-    Fail(ProduceFault),
-    /// Written at once, acknowledged later.
-    Late(Duration),
-    /// Written, and the acknowledgement is lost.
-    Unheard,
-    Panic,
-}
-
-pub(super) fn transient() -> Act {
-    Act::Fail(ProduceFault::Transient("no leader".to_owned()))
-}
-
-pub(super) fn permanent() -> Act {
-    Act::Fail(ProduceFault::Permanent("the record is too large; raise max.message.bytes".to_owned()))
-}
-
-/// What the consumer and the producer saw, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    Writing(String, i64),
-    Acknowledged(String, i64),
-    Stored(PartitionId, i64),
-    Paused(Vec<PartitionId>),
-    Resumed(Vec<PartitionId>),
-    Closed,
-}
-
-/// The time of the models.
-pub(super) const WRITTEN_AT: i64 = 1_763_800_000_000;
-
-/// Events of one test beyond which something spins without a pause.
-const RUNAWAY: usize = 200_000;
+use crate::wire::{LedgerEntry, Origin, OutRecord, Record, names, source_of};
 
 type Offset = (PartitionId, i64);
 type Prefixes = mpsc::Receiver<Vec<Offset>>;
-type Decide = Box<dyn FnMut(&OutRecord) -> Act>;
 
 pub(super) struct LogModel {
-    decide: RefCell<Decide>,
-    holds: Holds,
-    pub(super) events: RefCell<Vec<Event>>,
-    pub(super) outcomes: RefCell<Vec<Outcome>>,
-    /// Partition and offset of every outcome acknowledged.
-    recorded: RefCell<BTreeSet<(i32, i64)>>,
-    pub(super) outcome_records: RefCell<Vec<OutRecord>>,
-    pub(super) dead_letters: RefCell<Vec<OutRecord>>,
+    /// What the producer wrote; two consumers can share it.
+    pub(super) books: Rc<Books>,
     /// Every record that was ever delivered; whether it owes an outcome.
     pub(super) sent: RefCell<BTreeMap<Offset, (Record, bool)>>,
     /// What the group would go on from.
     pub(super) stored: RefCell<HashMap<PartitionId, i64>>,
     pub(super) paused: RefCell<BTreeSet<PartitionId>>,
-    /// Broken promises.
-    pub(super) faults: RefCell<Vec<String>>,
     epochs: RefCell<BTreeMap<PartitionId, (Epoch, bool)>>,
     control: RefCell<Option<UnboundedSender<Control>>>,
     /// Answers to the revoke that a close brings.
@@ -87,68 +34,43 @@ pub(super) struct LogModel {
     pieces: RefCell<Sender<Piece>>,
     /// The member that the group knows; what earlier ones command is not heard.
     member: Cell<u32>,
+    /// Names of the topics that this consumer reads, if they are retry topics.
+    pub(super) retry_topics: Vec<Arc<str>>,
     /// What was asked of the outcome topic.
     pub(super) asked: RefCell<Vec<ReadBack>>,
     /// Nothing is read back until the test says so.
     pub(super) mute: Cell<bool>,
 }
 
+impl Deref for LogModel {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
 impl LogModel {
-    pub(super) fn new(control: UnboundedSender<Control>, pieces: Sender<Piece>) -> Self {
+    pub(super) fn new(books: Rc<Books>, control: UnboundedSender<Control>, pieces: Sender<Piece>) -> Self {
         Self {
-            decide: RefCell::new(Box::new(|_| Act::Ack)),
-            holds: Holds::default(),
-            events: RefCell::default(),
-            outcomes: RefCell::default(),
-            recorded: RefCell::default(),
-            outcome_records: RefCell::default(),
-            dead_letters: RefCell::default(),
+            books,
             sent: RefCell::default(),
             stored: RefCell::default(),
             paused: RefCell::default(),
-            faults: RefCell::default(),
             epochs: RefCell::default(),
             control: RefCell::new(Some(control)),
             last_revoke: RefCell::default(),
             deaf: Cell::new(false),
             pieces: RefCell::new(pieces),
             member: Cell::new(0),
+            retry_topics: Vec::new(),
             asked: RefCell::default(),
             mute: Cell::new(false),
         }
     }
 
-    /// What becomes of writes from now on.
-    pub(super) fn on_write(&self, decide: impl FnMut(&OutRecord) -> Act + 'static) {
-        *self.decide.borrow_mut() = Box::new(decide);
-    }
-
-    /// What becomes of the next writes to `topic`, one act each; everything else is acknowledged.
-    pub(super) fn script(&self, topic: &'static str, acts: impl IntoIterator<Item = Act>) {
-        let mut acts: Vec<Act> = acts.into_iter().collect();
-        acts.reverse();
-        self.on_write(move |record| if &*record.topic == topic { acts.pop().unwrap_or(Act::Ack) } else { Act::Ack });
-    }
-
-    pub(super) fn always(&self, topic: &'static str, act: Act) {
-        self.on_write(move |record| if &*record.topic == topic { act.clone() } else { Act::Ack });
-    }
-
-    /// Lets held writes to this topic go on.
-    pub(super) fn release(&self, topic: &str) {
-        self.holds.release(topic);
-    }
-
-    pub(super) fn kinds(&self) -> Vec<OutcomeKind> {
-        self.outcomes.borrow().iter().map(|outcome| outcome.kind).collect()
-    }
-
     pub(super) fn stored(&self, id: PartitionId) -> Option<i64> {
         self.stored.borrow().get(&id).copied()
-    }
-
-    pub(super) fn position(&self, event: &Event) -> Option<usize> {
-        self.events.borrow().iter().position(|seen| seen == event)
     }
 
     pub(super) fn tell(&self, control: Control) {
@@ -254,37 +176,52 @@ impl LogModel {
         if next < before {
             return self.fault(format!("the offset of {id:?} goes back from {before} to {next}"));
         }
-        for ((_, offset), (_, owes)) in self.sent.borrow().range((id, before)..(id, next)) {
-            if *owes && !self.recorded.borrow().contains(&(id.partition, *offset)) {
+        for ((_, offset), (record, owes)) in self.sent.borrow().range((id, before)..(id, next)) {
+            let settled = match self.retry_topics.is_empty() {
+                true => self.recorded.borrow().contains(&(id.partition, *offset)),
+                false => self.is_settled(record, (id, next)),
+            };
+            if *owes && !settled {
                 self.fault(format!("offset {next} of {id:?} passes {offset}, whose outcome is not acknowledged"));
             }
         }
         self.stored.borrow_mut().insert(id, next);
         self.events.borrow_mut().push(Event::Stored(id, next));
     }
-
-    fn fault(&self, text: String) {
-        self.faults.borrow_mut().push(text);
-    }
-
-    /// The promise: an outcome that comes with a dead letter waits for the dead letter.
-    fn check_order(&self, outcome: &Outcome) {
-        use OutcomeKind::{Conflict, Exhausted, Rejected, Unknown};
-        let source = outcome.source.offset;
-        let heartbeat = outcome.action == Some(Action::Heartbeat);
-        let needed = matches!(outcome.kind, Rejected | Conflict | Exhausted) || outcome.kind == Unknown && !heartbeat;
-        let letters = self.dead_letters.borrow();
-        let there =
-            letters.iter().filter_map(|letter| source_of(&letter.headers)).any(|origin| origin == outcome.source);
-        if needed && !there {
-            self.fault(format!("the outcome of {source} is written before its dead letter is acknowledged"));
-        }
-    }
 }
 
-fn source_offset(record: &OutRecord, outcome: Option<&Outcome>) -> i64 {
-    let origin = outcome.map(|outcome| outcome.source.clone()).or_else(|| source_of(&record.headers));
-    origin.map_or(-1, |origin| origin.offset)
+/// What concerns a consumer of retry topics.
+impl LogModel {
+    /// All that stands on a partition, in the order of offsets.
+    pub(super) fn on_retry_topic(&self, id: PartitionId) -> Vec<Record> {
+        let topic = &self.retry_topics[usize::from(id.topic)];
+        let retries = self.retries.borrow();
+        let there = retries.iter().filter(|(r, _)| r.topic == *topic && r.partition == Some(id.partition));
+        let place = |offset: usize, written| Origin {
+            topic: Arc::clone(topic),
+            partition: id.partition,
+            offset: i64::try_from(offset).unwrap(),
+            timestamp_ms: Some(written),
+        };
+        let record = |(offset, (record, written)): (usize, &(OutRecord, i64))| {
+            let OutRecord { key, value, headers, .. } = record.clone();
+            Record { origin: place(offset, *written), key, value, headers }
+        };
+        there.enumerate().map(record).collect()
+    }
+
+    /// Whether a record of a retry topic may be passed: its reply has an outcome, or stands on a retry topic once more,
+    /// not passed yet. `passed` is the offset that is being stored.
+    fn is_settled(&self, record: &Record, passed: Offset) -> bool {
+        let Some(origin) = source_of(&record.headers) else { return true };
+        let waits = |topic: usize| {
+            let id = PartitionId { topic: u16::try_from(topic).unwrap(), partition: origin.partition };
+            let next = if id == passed.0 { passed.1 } else { self.stored(id).unwrap_or(0) };
+            let there = self.on_retry_topic(id);
+            there.iter().any(|r| r.origin.offset >= next && source_of(&r.headers).as_ref() == Some(&origin))
+        };
+        self.outcomes.borrow().iter().any(|outcome| outcome.source == origin) || (0..self.retry_topics.len()).any(waits)
+    }
 }
 
 /// The log as one worker sees it.
@@ -319,48 +256,6 @@ impl Log for Member {
 }
 
 impl LogModel {
-    async fn produce(&self, record: OutRecord) -> Result<(), ProduceFault> {
-        let outcome = (&*record.topic == OUTCOMES).then(|| Outcome::parse(record.value.as_ref().unwrap()).unwrap());
-        let offset = source_offset(&record, outcome.as_ref());
-        self.events.borrow_mut().push(Event::Writing(record.topic.to_string(), offset));
-        assert!(self.events.borrow().len() < RUNAWAY, "writes without a pause");
-        if let Some(outcome) = &outcome {
-            self.check_order(outcome);
-        }
-        let act = (self.decide.borrow_mut())(&record);
-        match act {
-            Act::Ack => {}
-            Act::AckAfter(delay) => tokio::time::sleep(delay).await,
-            Act::Late(delay) => {
-                self.append(outcome, &record, offset);
-                tokio::time::sleep(delay).await;
-                return Ok(());
-            }
-            Act::Unheard => {
-                self.append(outcome, &record, offset);
-                return Err(ProduceFault::Transient("the connection broke".to_owned()));
-            }
-            Act::Held => self.holds.wait(&record.topic).await,
-            Act::Fail(fault) => return Err(fault),
-            // Past the panic hook: its backtraces are noise here, and slow.
-            Act::Panic => std::panic::resume_unwind(Box::new("the model log was told to panic")),
-        }
-        self.append(outcome, &record, offset);
-        Ok(())
-    }
-
-    fn append(&self, outcome: Option<Outcome>, record: &OutRecord, offset: i64) {
-        self.events.borrow_mut().push(Event::Acknowledged(record.topic.to_string(), offset));
-        match outcome {
-            Some(outcome) => {
-                self.recorded.borrow_mut().insert((outcome.source.partition, outcome.source.offset));
-                self.outcomes.borrow_mut().push(outcome);
-                self.outcome_records.borrow_mut().push(record.clone());
-            }
-            None => self.dead_letters.borrow_mut().push(record.clone()),
-        }
-    }
-
     fn read_back(&self, ask: ReadBack) {
         self.asked.borrow_mut().push(ask);
         if !self.mute.get() {

@@ -332,7 +332,7 @@ fn a_reply_by_id_waits_for_its_attempt_and_not_for_ever() {
         let now = Rc::clone(&attempt);
         stage.engine.on_look(move |_| Ok(open("a1", now.get(), STARTED)));
         stage.deliver(P0, [by_attempt(1)]);
-        stage.pass(seconds(20)).await;
+        stage.pass(seconds(12)).await;
         assert_eq!(stage.engine.total(), 0);
         attempt.set(1);
         stage.eventually_stored(P0, 1).await;

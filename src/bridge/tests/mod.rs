@@ -4,6 +4,7 @@ mod log_model;
 mod model;
 mod support;
 
+mod books;
 mod endings;
 mod engine_unwell;
 mod heartbeats;
@@ -15,6 +16,7 @@ mod order;
 mod outcomes;
 mod partitions;
 mod retries;
+mod retry_topics;
 mod schedules;
 mod secrets;
 mod writing;

@@ -1,6 +1,6 @@
 //! The order of writes, of offsets, and of the replies to one activity.
 
-use super::log_model::{Act, DEAD_LETTERS, Event, OUTCOMES};
+use super::books::{Act, DEAD_LETTERS, Event, OUTCOMES};
 use super::model::{Step, unavailable};
 use super::support::{P0, WITHOUT_LEDGER, complete, completes, fail, millis, play, play_with, rubbish, seconds};
 use crate::wire::Action;

@@ -1,6 +1,6 @@
 //! What becomes of one reply.
 
-use super::log_model::OUTCOMES;
+use super::books::OUTCOMES;
 use super::model::{Step, not_found, open, refused};
 use super::support::{P0, P1, by_id, complete, fail, play, play_with, reply, rubbish, token};
 use crate::bridge::sight::PendingState;

@@ -1,6 +1,6 @@
 //! Partitions that come and go.
 
-use super::log_model::{Act, OUTCOMES, transient};
+use super::books::{Act, OUTCOMES, transient};
 use super::model::{Step, unavailable};
 use super::support::{P0, P1, WITHOUT_LEDGER, complete, completes, millis, play, play_with, seconds};
 use crate::bridge::seams::{Control, PartitionId, Received};

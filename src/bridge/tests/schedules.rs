@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 
-use super::log_model::{Act, permanent, transient};
+use super::books::{Act, permanent, transient};
 use super::model::{Called, Step, busy, not_active, not_found, odd, open, unavailable, unknown_domain};
 use super::support::{P0, P1, Stage, complete, fail, heartbeat, millis, play_with, rubbish};
 use crate::bridge::seams::{CallError, PartitionId, Verdict};

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use bytes::Bytes;
 
-use super::log_model::{OUTCOMES, permanent, transient};
+use super::books::{OUTCOMES, permanent, transient};
 use super::model::{Step, busy, not_active, not_found, odd, refused, unavailable, unknown_domain};
 use super::support::{P0, P1, Stage, complete, fail, heartbeat, play_with, reply, seconds, token, token_bytes};
 use crate::bridge::seams::{Call, Control, Received};

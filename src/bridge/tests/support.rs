@@ -1,6 +1,6 @@
 //! The stage of a test: a worker between the two models, and replies to feed it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,15 +12,16 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::log_model::{LogModel, Member, OUTCOMES, REPLIES};
+use super::books::{Books, OUTCOMES, REPLIES, WRITTEN_AT};
+use super::log_model::{LogModel, Member};
 use super::model::EngineModel;
 use crate::admin::{Health, Metrics};
 use crate::bridge::seams::{Control, PartitionId, Received};
-use crate::bridge::{Ending, Intake, Options, Shared, run};
+use crate::bridge::{Ending, Intake, Options, Reads, Shared, Tier, run};
 use crate::config::Settings;
 use crate::wire::{
-    Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Origin, Outcome, Record, ReplyBuilder, Target,
-    TaskToken, decode,
+    Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Origin, OutRecord, Outcome, Record,
+    ReplyBuilder, Target, TaskToken, decode,
 };
 
 /// The virtual time after which something that was waited for counts as never coming.
@@ -61,13 +62,32 @@ impl Drop for Zombie {
     }
 }
 
+thread_local! {
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The wall clock goes as virtual time does.
+pub(super) fn wall_clock() -> i64 {
+    let began = BEGAN.get().expect("the test has begun");
+    WRITTEN_AT + i64::try_from(began.elapsed().as_millis()).unwrap()
+}
+
 fn controls() -> (mpsc::UnboundedSender<Control>, mpsc::UnboundedReceiver<Control>) {
     #[expect(clippy::disallowed_methods, reason = "a test sends a handful of controls")]
     mpsc::unbounded_channel()
 }
 
 /// For tests about repeats that the ledger would answer by itself.
-pub(super) const WITHOUT_LEDGER: fn(&mut Options, &mut Shared) = |options, _| options.ledger = None;
+pub(super) const WITHOUT_LEDGER: fn(&mut Options, &mut Shared) =
+    |options, _| (options.ledger, options.ledger_entries) = (None, false);
+
+/// Retry topics with delays that a test has the patience for.
+pub(super) fn with_tiers(options: &mut Options) {
+    let tier =
+        |seconds: u64| Tier { topic: format!("{REPLIES}-retry-{seconds}s").into(), delay: self::seconds(seconds) };
+    options.tiers = [5, 10, 20].map(tier).into();
+    options.lookup.wait = seconds(2);
+}
 
 /// Plays a test with the default options (without jitter).
 pub(super) fn play(test: impl AsyncFnOnce(&mut Stage)) {
@@ -97,22 +117,38 @@ pub(super) fn on_runtime(
 
 impl Stage {
     fn new(set: impl FnOnce(&mut Options, &mut Shared)) -> Self {
+        BEGAN.set(Some(Instant::now()));
         let mut settings = Settings::default();
         settings.kafka.group_id = "bridge".to_owned();
         let mut options = Options::new(&settings, 0, "cluster".into(), 7);
         options.retry.jitter = 0.0;
-        let mut shared = Shared {
-            metrics: Arc::new(Metrics::new()),
-            health: Arc::new(Health::new()),
-            limiter: None,
-            wall_clock: || 1_763_800_000_000,
-        };
+        // Most tests are about what happens in place.
+        options.tiers = Vec::new();
+        options.lookup.wait = Duration::from_secs(15);
+        let mut shared =
+            Shared { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new()), limiter: None, wall_clock };
         set(&mut options, &mut shared);
+        Self::start(options, shared, Rc::default(), Rc::default())
+    }
+
+    /// The worker of the retry topics, between the same models. `ids` are assigned.
+    pub(super) fn beside(&self, ids: &[PartitionId]) -> Self {
+        let worker = self.options.worker + 1;
+        let options = Options { worker, reads: Reads::Retries, ledger: None, ..self.options.clone() };
+        let beside = Self::start(options, self.shared.clone(), Rc::clone(&self.engine), Rc::clone(&self.log.books));
+        beside.log.assign(ids);
+        beside
+    }
+
+    fn start(options: Options, shared: Shared, engine: Rc<EngineModel>, books: Rc<Books>) -> Self {
         let (control_in, control) = controls();
         let (records, records_out) = mpsc::channel(100_000);
         let (pieces_in, pieces) = mpsc::channel(100_000);
-        let engine = Rc::new(EngineModel::default());
-        let log = Rc::new(LogModel::new(control_in, pieces_in));
+        let mut log = LogModel::new(books, control_in, pieces_in);
+        if options.reads == Reads::Retries {
+            log.retry_topics = options.tiers.iter().map(|tier| Arc::clone(&tier.topic)).collect();
+        }
+        let log = Rc::new(log);
         let intake = Intake { control, records: records_out, pieces };
         let stop = CancellationToken::new();
         let member = Member { model: Rc::clone(&log), number: 0 };
@@ -171,6 +207,20 @@ impl Stage {
         self.next.borrow_mut().insert(id, at);
         self.read(id, first, at);
         first
+    }
+
+    /// Delivers what has come to a retry topic's partition since the last time.
+    pub(super) fn deliver_retries(&self, id: PartitionId) {
+        let from = self.next.borrow().get(&id).copied().unwrap_or(0);
+        let mut to = from;
+        for record in self.log.on_retry_topic(id) {
+            to = record.origin.offset + 1;
+            self.log.sent.borrow_mut().insert((id, record.origin.offset), (record, true));
+        }
+        self.next.borrow_mut().insert(id, to);
+        if to > from {
+            self.read(id, from, to);
+        }
     }
 
     /// Delivers what was delivered before once more, under the present epoch.
@@ -311,4 +361,10 @@ pub(super) fn seconds(seconds: u64) -> Duration {
 
 pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// A record as somebody else wrote it on this topic.
+pub(super) fn on_topics(topic: &'static str, record: &Record) -> OutRecord {
+    let Record { key, value, headers, .. } = record.clone();
+    OutRecord { topic: topic.into(), partition: Some(0), key, value, headers }
 }

@@ -1,6 +1,6 @@
 //! Writes that fail: the record is not done, and its partition waits.
 
-use super::log_model::{Act, DEAD_LETTERS, Event, OUTCOMES, permanent, transient};
+use super::books::{Act, DEAD_LETTERS, Event, OUTCOMES, permanent, transient};
 use super::support::{P0, P1, complete, completes, play, rubbish, seconds};
 use crate::bridge::Ending;
 use crate::bridge::seams::ProduceFault;

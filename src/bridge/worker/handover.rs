@@ -94,7 +94,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 
     fn forget(&mut self, partitions: &[(PartitionId, Epoch)]) -> Vec<(PartitionId, i64)> {
         for (id, _) in partitions {
-            self.core.metrics.forget_partition(&self.core.options.reply_topics[usize::from(id.topic)], id.partition);
+            self.core.metrics.forget_partition(self.core.options.topic(id.topic), id.partition);
         }
         let prefixes = self.partitions.remove(partitions);
         self.openings.retain(|opening| self.partitions.awaits(opening.ticket));

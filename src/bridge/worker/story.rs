@@ -20,7 +20,7 @@ pub(super) async fn story<E: Engine, L: Log>(core: Rc<Core<E, L>>, work: Rc<Work
         Err(_) => match Box::pin(AssertUnwindSafe(settle_panicked(&core, &work)).catch_unwind()).await {
             Ok(fate) => fate,
             Err(_) => {
-                core.die(format!("recording that {} could not be handled failed too", work.received.record.origin));
+                core.die(format!("recording that {} could not be handled failed too", work.record.origin));
                 Fate::Abandoned
             }
         },

@@ -10,6 +10,7 @@ mod limits;
 mod outcomes;
 mod properties;
 mod requests;
+mod retries;
 mod schemas;
 mod secrets;
 mod targets;

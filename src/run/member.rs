@@ -1,0 +1,115 @@
+//! One worker of the process: its engine client, its consumer, its reader, and what their ending means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::ears::Ears;
+use super::{Ended, with_source};
+use crate::bridge::{self, Ending, Intake, Options, Reads, Shared};
+use crate::cadence;
+use crate::config::{OnRetentionGap, Settings};
+use crate::exit::Exit;
+use crate::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ReaderSpec};
+
+/// How often lag is measured.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a worker thread is given.
+pub(super) struct Setup {
+    pub(super) settings: Settings,
+    pub(super) options: Options,
+    pub(super) producer: Producer,
+    pub(super) observer: Arc<Ears>,
+    pub(super) shared: Shared,
+}
+
+impl Setup {
+    /// The body of a worker thread.
+    pub(super) fn run(self, stop: CancellationToken) -> Ended {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return Ended::failed(format!("cannot start a runtime: {error}")),
+        };
+        runtime.block_on(self.work(stop))
+    }
+
+    async fn work(self, stop: CancellationToken) -> Ended {
+        let Self { settings, options, producer, observer, shared } = self;
+        let engine = match cadence::Client::connect(&settings.cadence, Arc::clone(&shared.metrics)) {
+            Ok(engine) => engine,
+            Err(error) => return Ended::failed(with_source(&error)),
+        };
+        let worker = options.worker;
+        let consumer = match kafka::spawn(consumer_spec(&settings, &options, observer)) {
+            Ok(consumer) => consumer,
+            Err(error) => return Ended::failed(with_source(&error)),
+        };
+        let (asks, pieces) = match options.reads {
+            Reads::Replies => match kafka::read_back::spawn(reader_spec(&settings, worker)) {
+                Ok(reader) => (Some(reader.asks), reader.pieces),
+                Err(error) => return Ended::failed(with_source(&error)),
+            },
+            Reads::Retries => (None, mpsc::channel(1).1),
+        };
+        let log = KafkaLog::new(producer, consumer.commands, asks);
+        let intake = Intake { control: consumer.control, records: consumer.records, pieces };
+        match bridge::run(engine, log, options, shared, intake, stop).await {
+            Ending::Drained => Ended { exit: Exit::Ok, message: None },
+            Ending::DrainMissed(left) => Ended {
+                exit: Exit::DrainMissed,
+                message: Some(format!(
+                    "worker {worker}: {left} replies were still in hand at bridge.drain_timeout; they come again"
+                )),
+            },
+            Ending::Wiring(text) => Ended {
+                exit: Exit::Wiring,
+                message: Some(format!(
+                    "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. Offsets are \
+                     untouched. Check cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
+                    settings.cadence.endpoint
+                )),
+            },
+            Ending::Fatal(text) => Ended { exit: Exit::KafkaFatal, message: Some(format!("worker {worker}: {text}")) },
+        }
+    }
+}
+
+fn consumer_spec(settings: &Settings, options: &Options, observer: Arc<Ears>) -> ConsumerSpec {
+    let worker = options.worker;
+    let (name, config, topics) = match options.reads {
+        Reads::Replies => (
+            format!("consumer-{worker}"),
+            kafka::client::consumer(&settings.kafka, worker, settings.bridge.workers),
+            &settings.topics.replies,
+        ),
+        Reads::Retries => {
+            ("consumer-retry".to_owned(), kafka::client::retry_consumer(&settings.kafka), &settings.topics.retry)
+        }
+    };
+    ConsumerSpec {
+        name,
+        config,
+        topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
+        on_gap: match settings.topics.on_retention_gap {
+            OnRetentionGap::Stop => OnGap::Stop,
+            OnRetentionGap::Continue => OnGap::Continue,
+        },
+        revoke_timeout: settings.bridge.revoke_timeout,
+        lookup_timeout: settings.kafka.metadata_timeout,
+        statistics_interval: STATISTICS_INTERVAL,
+        observer,
+    }
+}
+
+fn reader_spec(settings: &Settings, worker: usize) -> ReaderSpec {
+    ReaderSpec {
+        name: format!("ledger-{worker}"),
+        config: kafka::client::reader(&settings.kafka, worker),
+        topic: settings.topics.outcomes.as_str().into(),
+        reply_topics: settings.topics.replies.clone(),
+        lookup_timeout: settings.kafka.metadata_timeout,
+    }
+}
