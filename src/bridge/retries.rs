@@ -13,7 +13,7 @@ use super::work::{Conclusion, Work};
 use crate::wire::{OutRecord, Record, RetryState, Target};
 
 /// How much longer than its tier's delay a record is held for a clock that differs.
-const MAX_SKEW: Duration = Duration::from_mins(1);
+const MAX_SKEW: Duration = Duration::from_secs(60);
 
 /// How long the engine is taken to be well after a probe found it so.
 const WELL_FOR: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const WELL_FOR: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a reason to be unready outlives the record that left because of it: several scrapes of a monitor.
-const LINGER: Duration = Duration::from_mins(1);
+const LINGER: Duration = Duration::from_secs(60);
 
 impl<E: Engine, L: Log> Core<E, L> {
     /// Whether replies can leave at all.

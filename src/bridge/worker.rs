@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Core, Shared};
 use super::lanes::Lanes;
-use super::options::Options;
+use super::options::{Options, Reads};
 use super::partitions::Partitions;
 use super::seams::{Command, Control, Engine, Log, Piece, Received, Wiring};
 use super::watch::{ENGINE, watch};
@@ -98,6 +98,10 @@ pub async fn run<E: Engine + 'static, L: Log + 'static>(
 
 /// At the start a wiring fault is an ending at once; an engine that cannot be reached is waited for.
 async fn check_wiring<E: Engine, L: Log>(core: &Core<E, L>) -> Option<String> {
+    // Those that read replies have asked already, or are asking.
+    if core.options.reads == Reads::Retries {
+        return None;
+    }
     match core.engine.probe_wiring().await {
         Wiring::Sound => None,
         Wiring::Broken(text) => Some(text),

@@ -43,6 +43,6 @@ section! {
         /// How long a reply may go around on retry topics for a reason that is not its own (a domain that fails over, a
         /// busy engine) before it is `exhausted`.
         #[serde(with = "human")]
-        pub max_parked: Duration = Duration::from_hours(24),
+        pub max_parked: Duration = Duration::from_secs(24 * 60 * 60),
     }
 }

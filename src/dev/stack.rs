@@ -46,6 +46,7 @@ impl Stack {
         let topics = [&usual.topics.requests, &usual.topics.outcomes, &usual.topics.dead_letters]
             .into_iter()
             .chain(&usual.topics.replies)
+            .chain(&usual.topics.retry)
             .map(|topic| (topic.clone(), PARTITIONS));
         let broker = Broker::start(&topics.collect::<Vec<_>>())?;
         let engine = Engine::start(listener(7833, usual_ports).await?)?;

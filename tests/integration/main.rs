@@ -21,5 +21,6 @@ mod scenarios_log;
 mod scenarios_process;
 mod scenarios_reasons;
 mod scenarios_repeats;
+mod scenarios_retry;
 mod support;
 mod tidy;

@@ -68,3 +68,39 @@ async fn two_copies_in_two_partitions_make_one_applied() {
         assert!(kinds.contains(&OutcomeKind::Applied) && kinds.contains(&OutcomeKind::Duplicate), "{kinds:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_in_two_partitions_and_in_two_members_make_one_applied() {
+    let stage = Stage::set().await;
+    let members = [stage.bridge().await, stage.bridge().await];
+    let reads = |metrics: &str| metrics.contains("handback_lag_records{topic=\"activity-replies\"");
+    for member in &members {
+        until("each member has partitions", async || reads(&member.metrics().await)).await;
+    }
+    let mut copies = Vec::new();
+    for number in 0..20 {
+        let attempt = stage.activity(&format!("order-{number}"));
+        let reply = envelope(&attempt, &format!(r#""result": {number}"#));
+        let mut sources = Vec::new();
+        for partition in 0..PARTITIONS {
+            sources.push(stage.log.write(OutRecord { partition: Some(partition), ..reply.clone() }).await);
+        }
+        copies.push(sources);
+    }
+    for sources in &copies {
+        let mut applied = 0;
+        for source in sources {
+            let kind = stage.log.outcome(*source).await.kind;
+            assert!(matches!(kind, OutcomeKind::Applied | OutcomeKind::Duplicate), "{kind}");
+            applied += usize::from(kind == OutcomeKind::Applied);
+        }
+        assert_eq!(applied, 1);
+    }
+    for member in members {
+        let metrics = member.metrics().await;
+        let nothing = ["applied", "duplicate"]
+            .iter()
+            .all(|outcome| metrics.contains(&format!("handback_outcomes_total{{outcome=\"{outcome}\"}} 0")));
+        assert!(!nothing, "each had a part in it");
+    }
+}

@@ -2,13 +2,13 @@
 //! whatever the test is about.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::model::Holds;
 use super::support::wall_clock;
 use crate::bridge::seams::{PartitionId, ProduceFault};
-use crate::wire::{Action, OutRecord, Outcome, OutcomeKind, source_of};
+use crate::wire::{Action, Origin, OutRecord, Outcome, OutcomeKind, source_of};
 
 pub(super) const REPLIES: &str = "activity-replies";
 pub(super) const OUTCOMES: &str = "activity-outcomes";
@@ -61,8 +61,8 @@ pub(super) struct Books {
     holds: Holds,
     pub(super) events: RefCell<Vec<Event>>,
     pub(super) outcomes: RefCell<Vec<Outcome>>,
-    /// Partition and offset of every record whose outcome, or whose move to a retry topic, is acknowledged.
-    pub(super) recorded: RefCell<BTreeSet<(i32, i64)>>,
+    /// Where every record stands whose outcome, or whose move to a retry topic, is acknowledged.
+    pub(super) recorded: RefCell<HashSet<Origin>>,
     pub(super) outcome_records: RefCell<Vec<OutRecord>>,
     pub(super) dead_letters: RefCell<Vec<OutRecord>>,
     /// What was moved to retry topics, and when, in milliseconds since the epoch.
@@ -169,12 +169,12 @@ impl Books {
         self.events.borrow_mut().push(Event::Acknowledged(record.topic.to_string(), offset));
         match outcome {
             Some(outcome) => {
-                self.recorded.borrow_mut().insert((outcome.source.partition, outcome.source.offset));
+                self.recorded.borrow_mut().insert(outcome.source.clone());
                 self.outcomes.borrow_mut().push(outcome);
                 self.outcome_records.borrow_mut().push(record.clone());
             }
             None if record.topic.contains("-retry-") => {
-                self.recorded.borrow_mut().insert((record.partition.unwrap_or(-1), offset));
+                self.recorded.borrow_mut().extend(source_of(&record.headers));
                 self.retries.borrow_mut().push((record.clone(), wall_clock()));
             }
             None => self.dead_letters.borrow_mut().push(record.clone()),

@@ -2,14 +2,15 @@
 //! the test is about.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
+use fastrand::Rng;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
-use super::books::{Books, Event, WRITTEN_AT};
+use super::books::{Books, Event, REPLIES, WRITTEN_AT};
 use crate::bridge::seams::{
     Command, Control, Epoch, Log, PartitionId, Piece, ProduceFault, ReadBack, Reading, Remembered,
 };
@@ -38,6 +39,8 @@ pub(super) struct LogModel {
     pub(super) retry_topics: Vec<Arc<str>>,
     /// What was asked of the outcome topic.
     pub(super) asked: RefCell<Vec<ReadBack>>,
+    /// Of that, what the present member waits for.
+    unanswered: RefCell<VecDeque<ReadBack>>,
     /// Nothing is read back until the test says so.
     pub(super) mute: Cell<bool>,
 }
@@ -65,6 +68,7 @@ impl LogModel {
             member: Cell::new(0),
             retry_topics: Vec::new(),
             asked: RefCell::default(),
+            unanswered: RefCell::default(),
             mute: Cell::new(false),
         }
     }
@@ -81,16 +85,55 @@ impl LogModel {
 
     /// Answers a question for the ledger from what was written: offsets of outcomes are their places in the list.
     pub(super) fn tell_ledger(&self, ask: ReadBack) {
+        self.tell_piece(self.piece(ask, usize::MAX));
+    }
+
+    /// What is read of the outcome topic from where it was asked, at most `count` records of it.
+    fn piece(&self, ask: ReadBack, count: usize) -> Piece {
         let outcomes = self.outcome_records.borrow();
         let of_partition = outcomes.iter().filter(|record| record.partition == Some(ask.partition));
         let from = usize::try_from(ask.from.unwrap_or(0)).unwrap();
-        let entries = of_partition.clone().skip(from).filter_map(|record| {
+        let left = of_partition.clone().count().saturating_sub(from);
+        let entries = of_partition.skip(from).take(count).filter_map(|record| {
             let entry = LedgerEntry::parse(record.headers.last(names::LEDGER)?)?;
-            Some(Remembered { entry, topic: Some(0), at_ms: WRITTEN_AT })
+            let topic = u16::from(record.headers.last(names::SOURCE_TOPIC)? != REPLIES);
+            Some(Remembered { entry, topic: Some(topic), at_ms: WRITTEN_AT })
         });
-        let (entries, next) = (entries.collect(), i64::try_from(of_partition.count()).ok());
-        let piece = Piece { ticket: ask.ticket, partition: ask.partition, entries, next, reading: Reading::Done };
+        let next = i64::try_from(from + left.min(count)).ok();
+        let reading = if left <= count { Reading::Done } else { Reading::Left((left - count) as u64) };
+        Piece { ticket: ask.ticket, partition: ask.partition, entries: entries.collect(), next, reading }
+    }
+
+    /// Reads on for the ledgers that were asked for while the model was mute: whole, in part, in vain, or not yet.
+    pub(super) fn read_on(&self, rng: &mut Rng) {
+        let Some(ask) = self.unanswered.borrow_mut().pop_front() else { return };
+        let piece = match rng.u32(0..100) {
+            0..50 => self.piece(ask, usize::MAX),
+            50..75 => self.piece(ask, rng.usize(0..5)),
+            75..80 => Piece { reading: Reading::Failed("no leader".to_owned()), ..self.piece(ask, rng.usize(0..5)) },
+            80..85 => return,
+            _ => return self.unanswered.borrow_mut().push_front(ask),
+        };
+        if let Reading::Left(_) = piece.reading {
+            self.unanswered.borrow_mut().push_front(ReadBack { from: piece.next, ..ask });
+        }
         self.tell_piece(piece);
+    }
+
+    /// Retention takes these records: nothing is owed for them any more.
+    pub(super) fn expire(&self, id: PartitionId, from: i64, to: i64) {
+        if from < to {
+            self.sent.borrow_mut().range_mut((id, from)..(id, to)).for_each(|(_, (_, owes))| *owes = false);
+            self.stored.borrow_mut().insert(id, to);
+        }
+    }
+
+    /// Replies that owe an outcome and have none.
+    pub(super) fn without_outcome(&self) -> Vec<Origin> {
+        let outcomes = self.outcomes.borrow();
+        let owing =
+            |(record, owes): &&(Record, bool)| *owes && !outcomes.iter().any(|outcome| outcome.source == record.origin);
+        self.sent.borrow().values().filter(owing).map(|(record, _)| record.origin.clone()).collect()
     }
 
     pub(super) fn tell_piece(&self, piece: Piece) {
@@ -107,6 +150,7 @@ impl LogModel {
         let ours: Vec<_> = self.epochs.borrow().iter().filter(|(_, e)| e.1).map(|(id, _)| *id).collect();
         self.end(&ours);
         self.paused.borrow_mut().clear();
+        self.unanswered.borrow_mut().clear();
         self.member.set(self.member.get() + 1);
         *self.pieces.borrow_mut() = pieces;
         (self.member.get(), self.control.borrow_mut().replace(control))
@@ -178,7 +222,7 @@ impl LogModel {
         }
         for ((_, offset), (record, owes)) in self.sent.borrow().range((id, before)..(id, next)) {
             let settled = match self.retry_topics.is_empty() {
-                true => self.recorded.borrow().contains(&(id.partition, *offset)),
+                true => self.recorded.borrow().contains(&record.origin),
                 false => self.is_settled(record, (id, next)),
             };
             if *owes && !settled {
@@ -192,8 +236,8 @@ impl LogModel {
 
 /// What concerns a consumer of retry topics.
 impl LogModel {
-    /// All that stands on a partition, in the order of offsets.
-    pub(super) fn on_retry_topic(&self, id: PartitionId) -> Vec<Record> {
+    /// What stands on a partition from an offset on.
+    pub(super) fn on_retry_topic(&self, id: PartitionId, from: i64) -> Vec<Record> {
         let topic = &self.retry_topics[usize::from(id.topic)];
         let retries = self.retries.borrow();
         let there = retries.iter().filter(|(r, _)| r.topic == *topic && r.partition == Some(id.partition));
@@ -207,7 +251,7 @@ impl LogModel {
             let OutRecord { key, value, headers, .. } = record.clone();
             Record { origin: place(offset, *written), key, value, headers }
         };
-        there.enumerate().map(record).collect()
+        there.enumerate().skip(usize::try_from(from).unwrap()).map(record).collect()
     }
 
     /// Whether a record of a retry topic may be passed: its reply has an outcome, or stands on a retry topic once more,
@@ -217,8 +261,8 @@ impl LogModel {
         let waits = |topic: usize| {
             let id = PartitionId { topic: u16::try_from(topic).unwrap(), partition: origin.partition };
             let next = if id == passed.0 { passed.1 } else { self.stored(id).unwrap_or(0) };
-            let there = self.on_retry_topic(id);
-            there.iter().any(|r| r.origin.offset >= next && source_of(&r.headers).as_ref() == Some(&origin))
+            let there = self.on_retry_topic(id, next);
+            there.iter().any(|r| source_of(&r.headers).as_ref() == Some(&origin))
         };
         self.outcomes.borrow().iter().any(|outcome| outcome.source == origin) || (0..self.retry_topics.len()).any(waits)
     }
@@ -258,7 +302,9 @@ impl Log for Member {
 impl LogModel {
     fn read_back(&self, ask: ReadBack) {
         self.asked.borrow_mut().push(ask);
-        if !self.mute.get() {
+        if self.mute.get() {
+            self.unanswered.borrow_mut().push_back(ask);
+        } else {
             self.tell_ledger(ask);
         }
     }

@@ -3,6 +3,7 @@
 mod log_model;
 mod model;
 mod support;
+mod weather;
 
 mod books;
 mod endings;
@@ -14,6 +15,7 @@ mod limits;
 mod looks;
 mod order;
 mod outcomes;
+mod parked;
 mod partitions;
 mod retries;
 mod retry_topics;

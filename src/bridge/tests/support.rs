@@ -1,7 +1,7 @@
 //! The stage of a test: a worker between the two models, and replies to feed it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,8 +198,8 @@ impl Stage {
         let first = self.next.borrow().get(&id).copied().unwrap_or(0);
         let mut at = first;
         for mut record in records {
-            record.origin =
-                Origin { topic: REPLIES.into(), partition: id.partition, offset: at, timestamp_ms: Some(at) };
+            let topic = if id.topic == 0 { REPLIES } else { "more-replies" };
+            record.origin = Origin { topic: topic.into(), partition: id.partition, offset: at, timestamp_ms: Some(at) };
             let heartbeat = decode(&record, &Limits::default()).is_ok_and(|r| r.answer.action() == Action::Heartbeat);
             self.log.sent.borrow_mut().insert((id, at), (record, !heartbeat));
             at += 1;
@@ -212,15 +212,31 @@ impl Stage {
     /// Delivers what has come to a retry topic's partition since the last time.
     pub(super) fn deliver_retries(&self, id: PartitionId) {
         let from = self.next.borrow().get(&id).copied().unwrap_or(0);
-        let mut to = from;
-        for record in self.log.on_retry_topic(id) {
-            to = record.origin.offset + 1;
-            self.log.sent.borrow_mut().insert((id, record.origin.offset), (record, true));
-        }
-        self.next.borrow_mut().insert(id, to);
+        let to = self.end(id);
         if to > from {
             self.read(id, from, to);
         }
+        self.next.borrow_mut().insert(id, to);
+    }
+
+    /// The end of a partition.
+    pub(super) fn end(&self, id: PartitionId) -> i64 {
+        let last =
+            |sent: &BTreeMap<_, _>| sent.range((id, 0)..=(id, i64::MAX)).next_back().map_or(0, |((_, o), _)| o + 1);
+        let mut sent = self.log.sent.borrow_mut();
+        if !self.log.retry_topics.is_empty() {
+            let new = self.log.on_retry_topic(id, last(&sent));
+            sent.extend(new.into_iter().map(|r| ((id, r.origin.offset), (r, true))));
+        }
+        last(&sent)
+    }
+
+    /// Assigns a partition and delivers what is not stored of it.
+    pub(super) fn assign(&self, id: PartitionId) {
+        self.log.assign(&[id]);
+        let to = self.end(id);
+        self.read(id, self.log.stored(id).unwrap_or(0), to);
+        self.next.borrow_mut().insert(id, to);
     }
 
     /// Delivers what was delivered before once more, under the present epoch.
@@ -230,6 +246,11 @@ impl Stage {
         let batch: Vec<_> =
             range.map(|(_, (record, _))| Received { partition: id, epoch, record: record.clone() }).collect();
         self.records.try_send(batch).expect("room for a batch");
+    }
+
+    /// The number of its worker.
+    pub(super) fn worker(&self) -> usize {
+        self.options.worker
     }
 
     /// The consumer's end of the records.
@@ -326,7 +347,11 @@ pub(super) fn reply(target: Target, answer: Answer) -> Record {
 }
 
 pub(super) fn complete(activity: &str) -> Record {
-    reply(token(activity), Answer::Complete { result: Some(Bytes::from_static(b"{\"charge\": 1}")) })
+    reply(token(activity), completed())
+}
+
+pub(super) fn completed() -> Answer {
+    Answer::Complete { result: Some(Bytes::from_static(b"{\"charge\": 1}")) }
 }
 
 pub(super) fn completes(activities: impl IntoIterator<Item = usize>) -> Vec<Record> {
@@ -355,7 +380,7 @@ fn nowhere() -> Origin {
     Origin { topic: OUTCOMES.into(), partition: -1, offset: -1, timestamp_ms: None }
 }
 
-pub(super) fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 

@@ -10,7 +10,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 
-use super::{LETTERS, OUTCOMES, PARTITIONS, PATIENCE, REPLIES, until};
+use super::{LETTERS, OUTCOMES, PARTITIONS, PATIENCE, REPLIES, TIERS, until};
 
 /// Partition and offset of a reply.
 pub(crate) type Source = (i32, i64);
@@ -28,7 +28,8 @@ impl Log {
         let producer = config(brokers, "writer").set("linger.ms", "0").create().unwrap();
         let consumer: StreamConsumer = config(brokers, "reader").create().unwrap();
         let mut everything = TopicPartitionList::new();
-        for (topic, partition) in [OUTCOMES, LETTERS].iter().flat_map(|t| (0..PARTITIONS).map(move |p| (*t, p))) {
+        let topics: Vec<_> = [OUTCOMES, LETTERS].into_iter().chain(TIERS).collect();
+        for (topic, partition) in topics.iter().flat_map(|t| (0..PARTITIONS).map(move |p| (*t, p))) {
             everything.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&everything).unwrap();
@@ -103,13 +104,29 @@ impl Log {
         find().unwrap()
     }
 
+    /// A reply as it was moved to retry topics, once it was moved at all.
+    pub(crate) async fn moved(&self, source: Source) -> Vec<Record> {
+        let find = || {
+            let mut moved: Vec<_> = TIERS.iter().flat_map(|topic| self.records(topic)).collect();
+            moved.retain(|record| source_of(&record.headers).is_some_and(|o| (o.partition, o.offset) == source));
+            moved
+        };
+        until(&format!("{source:?} is on a retry topic"), async || !find().is_empty()).await;
+        find()
+    }
+
     /// The group's committed offset.
     pub(crate) async fn committed(&self, group: &str, partition: i32) -> Option<i64> {
+        self.committed_of(group, REPLIES, partition).await
+    }
+
+    /// A group's committed offset on any topic.
+    pub(crate) async fn committed_of(&self, group: &str, topic: &'static str, partition: i32) -> Option<i64> {
         let config = config(&self.brokers, group);
         let look = move || {
             let client: BaseConsumer = config.create().unwrap();
             let mut asked = TopicPartitionList::new();
-            asked.add_partition(REPLIES, partition);
+            asked.add_partition(topic, partition);
             let found = client.committed_offsets(asked, PATIENCE).unwrap();
             match found.elements()[0].offset() {
                 Offset::Offset(offset) => Some(offset),

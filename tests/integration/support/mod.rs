@@ -28,6 +28,9 @@ pub(crate) const OUTCOMES: &str = "activity-outcomes";
 pub(crate) const LETTERS: &str = "activity-replies-dlq";
 pub(crate) const PARTITIONS: i32 = 4;
 
+/// The retry topics: with delays that a test has the patience for.
+pub(crate) const TIERS: [&str; 2] = ["activity-replies-retry-500ms", "activity-replies-retry-1s"];
+
 const TASK_LIST: &str = "tasks";
 
 /// Broker, engine and clients. Bridges are started by the scenarios.
@@ -46,7 +49,8 @@ impl Stage {
         // RUST_LOG=handback=debug shows what a failing test did.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-        let topics = [REPLIES, OUTCOMES, LETTERS].map(|topic| (topic.to_owned(), PARTITIONS));
+        let topics = [REPLIES, OUTCOMES, LETTERS].into_iter().chain(TIERS).map(|topic| (topic.to_owned(), PARTITIONS));
+        let topics: Vec<_> = topics.collect();
         let broker = Broker::start(&topics).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let engine = Engine::with(listener, options).unwrap();
@@ -61,6 +65,8 @@ impl Stage {
         "bridge-under-test".clone_into(&mut settings.kafka.group_id);
         settings.retry.initial = Duration::from_millis(20);
         settings.retry.spent = Duration::from_millis(200);
+        settings.topics.retry = TIERS.map(str::to_owned).into();
+        settings.lookup.wait = Duration::from_millis(500);
         settings
     }
 
