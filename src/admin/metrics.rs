@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::labels::{BreakerGauge, CODES, EngineMethod, OTHER_CODE};
+use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE};
 use crate::config::MAX_WORKERS;
 use crate::wire::OutcomeKind;
 
@@ -46,6 +46,12 @@ struct WorkerLabels {
 struct PartitionLabels {
     topic: String,
     partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabels {
+    topic: String,
+    worker: u32,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -80,6 +86,8 @@ pub struct Metrics {
     lag: Family<PartitionLabels, Gauge>,
     oldest_unsettled: Family<PartitionLabels, Seconds>,
     dead_letters: Counter,
+    flood_stops: Counter,
+    flood_state: Family<TopicLabels, Gauge>,
     produce_retries: Counter,
     late_finishes: Counter,
     commit_failures: Counter,
@@ -110,6 +118,8 @@ impl Default for Metrics {
             lag: Family::default(),
             oldest_unsettled: Family::default(),
             dead_letters: Counter::default(),
+            flood_stops: Counter::default(),
+            flood_state: Family::default(),
             produce_retries: Counter::default(),
             late_finishes: Counter::default(),
             commit_failures: Counter::default(),
@@ -151,6 +161,10 @@ impl Metrics {
         let text = "The breaker of a worker: 0 closed, 1 probing, 2 open (partitions paused)";
         to.register("breaker_state", text, self.breaker_state.clone());
         to.register("dead_letters", "Records written to the dead-letter topic", self.dead_letters.clone());
+        let text = "Stops of a topic because too many of its replies became dead letters";
+        to.register("flood_stops", text, self.flood_stops.clone());
+        let text = "A topic of a worker: 0 flowing, 1 some replies are tried, 2 stopped by the flood guard (partitions paused)";
+        to.register("flood_state", text, self.flood_state.clone());
         let text = "Writes of outcomes and dead letters that failed and were tried again";
         to.register("produce_retries", text, self.produce_retries.clone());
         let text = "Records that were finished after their partition had been given away; they come again elsewhere";
@@ -183,6 +197,17 @@ impl Metrics {
     /// A record was written to the dead-letter topic.
     pub fn dead_letter(&self) {
         self.dead_letters.inc();
+    }
+
+    /// A topic was stopped because of its dead letters.
+    pub fn flood_stopped(&self) {
+        self.flood_stops.inc();
+    }
+
+    /// How a topic of worker number `worker` is doing.
+    pub fn flood(&self, worker: usize, topic: &str, state: FloodGauge) {
+        let Ok(worker) = u32::try_from(worker) else { return };
+        self.flood_state.get_or_create(&TopicLabels { topic: topic.to_owned(), worker }).set(state as i64);
     }
 
     /// The engine answered a call with `code` (a gRPC status name such as `NOT_FOUND`) after `took`.

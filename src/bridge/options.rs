@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sight::Reach;
-use super::{breaker, ledger, look, retry};
+use super::{breaker, flood, ledger, look, retry};
 use crate::config::{DeadLetters, Settings};
 use crate::wire::Limits;
 
@@ -37,6 +37,8 @@ pub struct Options {
     pub lookup: look::Policy,
     /// When the breaker opens.
     pub breaker: breaker::Policy,
+    /// When a topic is stopped because of its dead letters; `None` for never.
+    pub flood: Option<flood::Policy>,
     /// Pause between probes.
     pub probe_interval: Duration,
     /// Records in calls.
@@ -106,6 +108,14 @@ impl Options {
                 min_workflows: breaker.min_workflows,
                 failure_share: breaker.failure_share,
             },
+            flood: settings.flood.enabled.then_some(flood::Policy {
+                window: settings.flood.window,
+                max_dead_letters: settings.flood.max_dead_letters,
+                share: settings.flood.share,
+                pause: settings.flood.pause,
+                max_pause: settings.flood.max_pause,
+                trial: settings.flood.trial,
+            }),
             probe_interval: breaker.probe_interval,
             max_in_flight: bridge.max_in_flight,
             max_in_flight_bytes: bridge.max_in_flight_bytes,

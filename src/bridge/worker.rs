@@ -23,6 +23,7 @@ use super::windows::{Slot, Windows};
 use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
 
+mod flood;
 mod handover;
 mod opening;
 mod story;
@@ -220,7 +221,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let (id, epoch) = (received.partition, received.epoch);
         // Read under an assignment that has ended: the new owner has it.
         let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
-        if partition.is_opening() || partition.offsets.gap() >= self.core.options.max_gap {
+        if partition.is_opening()
+            || partition.offsets.gap() >= self.core.options.max_gap
+            || !self.core.floodgate.admits(id)
+        {
             return TakenUp::Blocked(received);
         }
         let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
@@ -235,8 +239,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
         let received_at_ms = self.delivered_at_ms;
         let life = Rc::clone(&partition.life);
+        let taken = self.core.floodgate.take(id);
         let (overtaken, found) = (Cell::new(false), OnceCell::new());
-        let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, found, _room: room });
+        let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, found, taken, _room: room });
         self.ready.extend(match lane {
             Some(lane) => self.lanes.enter(lane, work),
             None => Some(work),
@@ -256,6 +261,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Tries the records that are held back again, oldest first, and reads on where none is left.
     fn retry_held(&mut self) {
         for (id, epoch) in self.partitions.blocked() {
+            // Also where nothing is held back yet: it stays paused.
+            if !self.core.floodgate.admits(id) {
+                continue;
+            }
             loop {
                 let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
                 let back = match next.map(|received| self.take_up(received)) {
@@ -294,6 +303,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 partition.started -= 1;
                 if fate == Fate::Settled {
                     partition.offsets.settle(work.received.record.origin.offset);
+                    self.core.ended_well(work);
                 }
             }
             // The partition left while this was in hand; its new owner gets the record again.
@@ -324,6 +334,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.log.command(Command::Store(committable));
         }
         self.open_overdue();
+        self.tend_floods();
         self.retry_held();
         // One reply goes first, but with none in hand there is none to wait for: an idle process is ready.
         let idle = self.windows.in_hand().0 == 0 && self.core.gate.admits();

@@ -1,0 +1,141 @@
+//! The flood guard of one worker: counts what becomes of each reply, stops topics, says so, and lets them flow again. When
+//! is told by `flood`, which is pure; what it means for partitions is in `worker/flood.rs`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::flood::{Change, Flood, State, Stop, Ticket, is_unforeseen};
+use super::options::Options;
+use super::seams::{Engine, Log, PartitionId};
+use super::work::{Conclusion, Work};
+use crate::admin::FloodGauge;
+use crate::wire::RefusalCode;
+
+/// Lets replies of each topic in, or none.
+#[derive(Debug)]
+pub(crate) struct Floodgate {
+    /// None when topics are never stopped.
+    flood: Option<Rc<RefCell<Flood>>>,
+    began: Instant,
+}
+
+/// A reply that was let in, for as long as it is in hand.
+#[derive(Debug)]
+pub(crate) struct Taken(Option<(Rc<RefCell<Flood>>, Cell<Ticket>)>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some((flood, ticket)) = &self.0 {
+            flood.borrow_mut().leave(&ticket.get());
+        }
+    }
+}
+
+impl Taken {
+    fn tell(&self, say: impl FnOnce(&mut Flood, &mut Ticket) -> Option<Change>) -> Option<Change> {
+        let (flood, ticket) = self.0.as_ref()?;
+        let mut known = ticket.get();
+        let change = say(&mut flood.borrow_mut(), &mut known);
+        ticket.set(known);
+        change
+    }
+}
+
+impl Floodgate {
+    /// Open for all topics.
+    pub(crate) fn new(options: &Options) -> Self {
+        let flood = options.flood.map(|policy| Flood::new(policy, options.reply_topics.len()));
+        Self { flood: flood.map(|flood| Rc::new(RefCell::new(flood))), began: Instant::now() }
+    }
+
+    /// Whether a reply of this partition may be taken up.
+    pub(crate) fn admits(&self, id: PartitionId) -> bool {
+        self.flood.as_ref().is_none_or(|flood| flood.borrow().admits(usize::from(id.topic)))
+    }
+
+    /// Whether the topic of this partition is stopped.
+    pub(crate) fn is_stopped(&self, id: PartitionId) -> bool {
+        self.flood.as_ref().is_some_and(|flood| flood.borrow().state(usize::from(id.topic)) == State::Stopped)
+    }
+
+    /// A reply of this partition is taken up.
+    pub(crate) fn take(&self, id: PartitionId) -> Taken {
+        Taken(self.flood.as_ref().map(|flood| {
+            let ticket = flood.borrow_mut().take(usize::from(id.topic));
+            (Rc::clone(flood), Cell::new(ticket))
+        }))
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+impl<E: Engine, L: Log> Core<E, L> {
+    /// Takes note of what becomes of a reply. Before that is written: a slow log must not let more in meanwhile.
+    pub(crate) fn weigh(&self, work: &Work, conclusion: &Conclusion) {
+        let code = conclusion.reason.and_then(RefusalCode::parse);
+        if !self.dead_letters(work, conclusion) || !is_unforeseen(conclusion.outcome, code) {
+            return self.ended_well(work);
+        }
+        let reason = conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str());
+        let (now, origin) = (self.floodgate.now(), &work.received.record.origin);
+        self.flood_changed(work.received.partition.topic, work.taken.tell(|f, t| f.letter(now, t, reason, origin)));
+    }
+
+    /// A reply ended well, or in a way that was to be expected. Says nothing about one that was weighed already.
+    pub(crate) fn ended_well(&self, work: &Work) {
+        let now = self.floodgate.now();
+        self.flood_changed(work.received.partition.topic, work.taken.tell(|f, t| f.fine(now, t)));
+    }
+
+    /// What time has changed about the topics that are stopped or tried.
+    pub(crate) fn look_after_floods(&self) {
+        let Some(flood) = &self.floodgate.flood else { return };
+        for (topic, _) in (0..).zip(&self.options.reply_topics) {
+            let change = flood.borrow_mut().tick(self.floodgate.now(), usize::from(topic));
+            self.flood_changed(topic, change);
+        }
+    }
+
+    fn flood_changed(&self, topic: u16, change: Option<Change>) {
+        let Some(change) = change else { return };
+        let name = &self.options.reply_topics[usize::from(topic)];
+        let key = format!("flood/{name}");
+        let gauge = match change {
+            Change::Stopped(stop) => {
+                self.metrics.flood_stopped();
+                // Said aloud there, and so is that it is over.
+                self.unready.raise(&key, self.why_stopped(name, &stop));
+                FloodGauge::Stopped
+            }
+            Change::Trying => {
+                tracing::info!(topic = %name, "some replies are tried; the others wait");
+                FloodGauge::Trial
+            }
+            Change::Flowing => {
+                self.unready.clear(&key);
+                FloodGauge::Flowing
+            }
+        };
+        self.metrics.flood(self.options.worker, name, gauge);
+    }
+
+    fn why_stopped(&self, topic: &str, stop: &Stop) -> String {
+        let Stop { letters, replies, code, alike, example, pause } = stop;
+        let policy = self.options.flood;
+        let window = humantime::format_duration(policy.map(|policy| policy.window).unwrap_or_default());
+        let trial = policy.map_or(0, |policy| policy.trial);
+        let (pause, dlq) = (humantime::format_duration(*pause), &self.options.dead_letter_topic);
+        format!(
+            "{topic} is stopped for {pause}: of its last {replies} replies within {window}, {letters} became dead letters, \
+             {alike} of them {code}, the last one {example}. Its other replies wait on the topic; nothing is lost. Look at \
+             that record on {dlq}, and mend or stop the service that writes such replies. After the pause up to {trial} are \
+             tried. To let all of them go to {dlq}, restart with flood.enabled = false"
+        )
+    }
+}
