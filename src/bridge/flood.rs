@@ -116,6 +116,14 @@ pub struct Ticket {
     said: Said,
 }
 
+impl Ticket {
+    /// Whether something was said of the reply.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.said != Said::Nothing
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Nothing,
@@ -221,9 +229,8 @@ impl Flood {
         ticket.said = Said::Fine;
         topic.in_hand -= 1;
         topic.slice(now, window).replies += 1;
-        if let Phase::Trial { fine, .. } = &mut topic.phase {
-            *fine += 1;
-        }
+        let Phase::Trial { fine, .. } = &mut topic.phase else { return None };
+        *fine += 1;
         self.judge(now, ticket.topic)
     }
 
@@ -280,6 +287,7 @@ impl Flood {
         (topic.stops == ticket.stops).then_some(topic)
     }
 
+    /// After a dead letter, or any reply of a trial: a good one stops nothing, and need not be weighed.
     fn judge(&mut self, now: Duration, topic: usize) -> Option<Change> {
         let Policy { max_dead_letters, share, trial, .. } = self.policy;
         let reached = |letters: usize, replies: usize| letters as f64 >= share * replies as f64;

@@ -36,6 +36,11 @@ impl Drop for Taken {
 }
 
 impl Taken {
+    /// Whether nothing more needs to be said of it.
+    fn is_told(&self) -> bool {
+        self.0.as_ref().is_none_or(|(_, ticket)| ticket.get().is_told())
+    }
+
     fn tell(&self, say: impl FnOnce(&mut Flood, &mut Ticket) -> Option<Change>) -> Option<Change> {
         let (flood, ticket) = self.0.as_ref()?;
         let mut known = ticket.get();
@@ -89,6 +94,9 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// A reply ended well, or in a way that was to be expected. Says nothing about one that was weighed already.
     pub(crate) fn ended_well(&self, work: &Work) {
+        if work.taken.is_told() {
+            return;
+        }
         let now = self.floodgate.now();
         self.flood_changed(work.received.partition.topic, work.taken.tell(|f, t| f.fine(now, t)));
     }
@@ -96,9 +104,15 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// What time has changed about the topics that are stopped or tried.
     pub(crate) fn look_after_floods(&self) {
         let Some(flood) = &self.floodgate.flood else { return };
-        for (topic, _) in (0..).zip(&self.options.reply_topics) {
+        for (topic, name) in (0..).zip(&self.options.reply_topics) {
             let change = flood.borrow_mut().tick(self.floodgate.now(), usize::from(topic));
             self.flood_changed(topic, change);
+            let state = match flood.borrow().state(usize::from(topic)) {
+                State::Flowing => FloodGauge::Flowing,
+                State::Trial => FloodGauge::Trial,
+                State::Stopped => FloodGauge::Stopped,
+            };
+            self.metrics.flood(self.options.worker, name, state);
         }
     }
 
@@ -106,23 +120,15 @@ impl<E: Engine, L: Log> Core<E, L> {
         let Some(change) = change else { return };
         let name = &self.options.reply_topics[usize::from(topic)];
         let key = format!("flood/{name}");
-        let gauge = match change {
+        match change {
             Change::Stopped(stop) => {
                 self.metrics.flood_stopped();
                 // Said aloud there, and so is that it is over.
                 self.unready.raise(&key, self.why_stopped(name, &stop));
-                FloodGauge::Stopped
             }
-            Change::Trying => {
-                tracing::info!(topic = %name, "some replies are tried; the others wait");
-                FloodGauge::Trial
-            }
-            Change::Flowing => {
-                self.unready.clear(&key);
-                FloodGauge::Flowing
-            }
-        };
-        self.metrics.flood(self.options.worker, name, gauge);
+            Change::Trying => tracing::info!(topic = %name, "some replies are tried; the others wait"),
+            Change::Flowing => self.unready.clear(&key),
+        }
     }
 
     fn why_stopped(&self, topic: &str, stop: &Stop) -> String {

@@ -6,6 +6,7 @@ mod support;
 
 mod endings;
 mod engine_unwell;
+mod flood;
 mod heartbeats;
 mod judging;
 mod ledger;
