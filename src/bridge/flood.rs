@@ -192,6 +192,13 @@ impl Flood {
         }
     }
 
+    /// Whether a topic flows again, and not for long yet.
+    #[must_use]
+    pub fn is_wary(&self, now: Duration, topic: usize) -> bool {
+        let Topic { phase, stops, .. } = &self.topics[topic];
+        *stops > 0 && matches!(phase, Phase::Flowing { since } if now.saturating_sub(*since) < self.policy.window)
+    }
+
     /// Whether a reply of this topic may be taken up.
     #[must_use]
     pub fn admits(&self, topic: usize) -> bool {

@@ -67,6 +67,16 @@ impl Floodgate {
         self.flood.as_ref().is_some_and(|flood| flood.borrow().state(usize::from(id.topic)) == State::Stopped)
     }
 
+    /// Whether some replies of the topic of this partition go first.
+    pub(crate) fn is_tried(&self, id: PartitionId) -> bool {
+        self.flood.as_ref().is_some_and(|flood| flood.borrow().state(usize::from(id.topic)) == State::Trial)
+    }
+
+    /// Whether the topic of this partition flows again, and not for long yet.
+    pub(crate) fn is_wary(&self, id: PartitionId) -> bool {
+        self.flood.as_ref().is_some_and(|flood| flood.borrow().is_wary(self.now(), usize::from(id.topic)))
+    }
+
     /// A reply of this partition is taken up.
     pub(crate) fn take(&self, id: PartitionId) -> Taken {
         Taken(self.flood.as_ref().map(|flood| {
@@ -101,14 +111,17 @@ impl<E: Engine, L: Log> Core<E, L> {
         self.flood_changed(work.received.partition.topic, work.taken.tell(|f, t| f.fine(now, t)));
     }
 
-    /// What time has changed about the topics that are stopped or tried.
+    /// What time has changed about the topics that are stopped or tried, and how all of them are doing.
     pub(crate) fn look_after_floods(&self) {
         let Some(flood) = &self.floodgate.flood else { return };
         for (topic, name) in (0..).zip(&self.options.reply_topics) {
             let change = flood.borrow_mut().tick(self.floodgate.now(), usize::from(topic));
             self.flood_changed(topic, change);
             let state = match flood.borrow().state(usize::from(topic)) {
-                State::Flowing => FloodGauge::Flowing,
+                State::Flowing => {
+                    self.unready.clear(&key(name));
+                    FloodGauge::Flowing
+                }
                 State::Trial => FloodGauge::Trial,
                 State::Stopped => FloodGauge::Stopped,
             };
@@ -119,15 +132,14 @@ impl<E: Engine, L: Log> Core<E, L> {
     fn flood_changed(&self, topic: u16, change: Option<Change>) {
         let Some(change) = change else { return };
         let name = &self.options.reply_topics[usize::from(topic)];
-        let key = format!("flood/{name}");
         match change {
             Change::Stopped(stop) => {
                 self.metrics.flood_stopped();
-                // Said aloud there, and so is that it is over.
-                self.unready.raise(&key, self.why_stopped(name, &stop));
+                // Which says it aloud.
+                self.unready.raise(&key(name), self.why_stopped(name, &stop));
             }
             Change::Trying => tracing::info!(topic = %name, "some replies are tried; the others wait"),
-            Change::Flowing => self.unready.clear(&key),
+            Change::Flowing => tracing::info!(topic = %name, "its replies are taken up again"),
         }
     }
 
@@ -144,4 +156,9 @@ impl<E: Engine, L: Log> Core<E, L> {
              tried. To let all of them go to {dlq}, restart with flood.enabled = false"
         )
     }
+}
+
+/// Key under which a stopped topic is a reason to be unready.
+fn key(topic: &str) -> String {
+    format!("flood/{topic}")
 }

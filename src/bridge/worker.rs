@@ -206,7 +206,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 continue;
             }
             match self.take_up(received) {
-                TakenUp::Yes => {}
+                TakenUp::Yes => self.hold_tried(id),
                 TakenUp::NoRoom(back) => {
                     self.backlog.push_front(back);
                     return;
@@ -261,11 +261,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Tries the records that are held back again, oldest first, and reads on where none is left.
     fn retry_held(&mut self) {
         for (id, epoch) in self.partitions.blocked() {
-            // Also where nothing is held back yet: it stays paused.
-            if !self.core.floodgate.admits(id) {
-                continue;
-            }
-            loop {
+            for _ in 0..self.turns(id) {
                 let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
                 let back = match next.map(|received| self.take_up(received)) {
                     Some(TakenUp::Yes) => continue,
