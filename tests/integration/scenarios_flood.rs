@@ -21,6 +21,8 @@ async fn a_flood_of_rubbish_stops_its_topic_until_it_is_over_and_loses_nothing()
     let limits = |settings: &mut handback::config::Settings| {
         settings.bridge.max_in_flight = 8;
         settings.flood.max_dead_letters = 20;
+        // Two good replies are too few to end a trial by themselves.
+        settings.flood.window = Duration::from_secs(5);
         settings.flood.pause = Duration::from_secs(1);
         settings.flood.max_pause = Duration::from_secs(1);
     };
