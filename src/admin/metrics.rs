@@ -379,8 +379,9 @@ mod tests {
         metrics.commit_failed();
         metrics.produce_retry();
         metrics.dead_letter();
+        metrics.flood_stopped();
         let text = metrics.encode();
-        for name in ["late_finishes", "commit_failures", "produce_retries", "dead_letters"] {
+        for name in ["late_finishes", "commit_failures", "produce_retries", "dead_letters", "flood_stops"] {
             assert!(has(&metrics, &format!("handback_{name}_total 1")), "{text}");
         }
         let helps = text.lines().filter(|line| line.starts_with("# HELP handback_")).count();

@@ -13,7 +13,7 @@ use super::options::Options;
 use super::seams::{Engine, Log, PartitionId};
 use super::work::{Conclusion, Work};
 use crate::admin::FloodGauge;
-use crate::wire::RefusalCode;
+use crate::wire::{OutcomeKind, RefusalCode};
 
 /// Lets replies of each topic in, or none.
 #[derive(Debug)]
@@ -97,7 +97,19 @@ impl<E: Engine, L: Log> Core<E, L> {
         if !self.dead_letters(work, conclusion) || !is_unforeseen(conclusion.outcome, code) {
             return self.ended_well(work);
         }
-        let reason = conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str());
+        self.count_letter(work, conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str()));
+    }
+
+    /// Takes note of a reply that is wrong in itself as soon as it is taken up: of rubbish no more is let in than the limit.
+    pub(crate) fn weigh_refusal(&self, work: &Work) {
+        if let Err(refusal) = &work.reply
+            && is_unforeseen(OutcomeKind::Rejected, Some(refusal.code))
+        {
+            self.count_letter(work, refusal.code.as_str());
+        }
+    }
+
+    fn count_letter(&self, work: &Work, reason: &'static str) {
         let (now, origin) = (self.floodgate.now(), &work.received.record.origin);
         self.flood_changed(work.received.partition.topic, work.taken.tell(|f, t| f.letter(now, t, reason, origin)));
     }

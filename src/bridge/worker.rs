@@ -242,6 +242,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let taken = self.core.floodgate.take(id);
         let (overtaken, found) = (Cell::new(false), OnceCell::new());
         let work = Rc::new(Work { received, reply, lane, received_at_ms, life, overtaken, found, taken, _room: room });
+        self.core.weigh_refusal(&work);
         self.ready.extend(match lane {
             Some(lane) => self.lanes.enter(lane, work),
             None => Some(work),

@@ -2,7 +2,7 @@
 
 use super::log_model::{Act, DEAD_LETTERS};
 use super::model::{Step, not_found, unavailable};
-use super::support::{P0, P1, Stage, complete, completes, fail, play_with, rubbish, seconds};
+use super::support::{P0, P1, Stage, complete, completes, fail, heartbeat, millis, play_with, rubbish, seconds};
 use crate::bridge::seams::PartitionId;
 use crate::bridge::sight::{CloseStatus, History, Past, Sight, WorkflowSight};
 use crate::bridge::{Ending, Options, Shared};
@@ -98,8 +98,35 @@ fn nothing_more_is_dead_lettered_than_the_limit_and_what_was_in_hand() {
         stage.deliver(P0, bad_tokens(2000));
         stage.eventually("dead letters", |s| letters(s) >= LIMIT).await;
         stage.pass(seconds(20)).await;
-        assert!((LIMIT..=LIMIT + IN_HAND).contains(&letters(stage)), "{}", letters(stage));
+        assert_eq!(letters(stage), LIMIT);
     });
+}
+
+#[test]
+fn with_the_usual_limits_a_flood_lets_through_what_is_in_hand() {
+    let let_through = |unknown: bool| {
+        let mut count = 0;
+        play_with(
+            |_, _| {},
+            async |stage| {
+                stage.engine.always(not_found());
+                stage.engine.on_look(|_| Ok(Sight::Nothing));
+                match unknown {
+                    true => stage.deliver(P0, completes(0..5000)),
+                    false => stage.deliver(P0, bad_tokens(5000)),
+                };
+                stage.eventually("stopped", |s| !s.shared.health.is_ready()).await;
+                stage.pass(seconds(25)).await;
+                count = letters(stage);
+            },
+        );
+        count
+    };
+    let (bad, unknown) = (let_through(false), let_through(true));
+    println!("let through: {bad} bad tokens, {unknown} unknown");
+    // 256 places in calls, as many for those that wait for their look; what is in hand counts as good until it is known.
+    assert_eq!(bad, LIMIT, "known at once");
+    assert!((LIMIT..=4 * 256 + 1).contains(&unknown), "{unknown}");
 }
 
 #[test]
@@ -189,6 +216,18 @@ fn some_rubbish_among_many_good_replies_stops_nothing() {
 }
 
 #[test]
+fn heartbeats_that_leave_no_outcome_are_good_replies() {
+    play_with(two_topics, async |stage| {
+        stage.deliver(P0, (0..100).map(|number| heartbeat(&format!("b{number}"))));
+        stage.eventually_stored(P0, 100).await;
+        assert!(stage.log.outcomes.borrow().is_empty());
+        stage.deliver(P0, bad_tokens(LIMIT + 20));
+        stage.eventually_stored(P0, 170).await;
+        assert!(stage.metric(NEVER_STOPPED), "70 of 170");
+    });
+}
+
+#[test]
 fn a_handful_of_rubbish_stops_nothing() {
     play_with(two_topics, async |stage| {
         stage.deliver(P0, bad_tokens(LIMIT - 1));
@@ -215,7 +254,7 @@ fn without_the_guard_everything_is_dead_lettered() {
 #[test]
 fn a_rebalance_while_stopped_loses_nothing() {
     play_with(two_topics, async |stage| {
-        flood(stage, 72).await;
+        flood(stage, 60).await;
         stage.pass(seconds(1)).await;
         let stored = stage.log.stored(P0).unwrap();
         let prefixes = stage.log.revoke(&[P0]);
@@ -224,14 +263,15 @@ fn a_rebalance_while_stopped_loses_nothing() {
         assert!(began.elapsed() < seconds(1));
         let before = letters(stage);
         stage.log.assign(&[P0, P1]);
-        stage.eventually("paused from the start", |s| is_paused(s, P0) && is_paused(s, P1)).await;
-        stage.read(P0, stored, 72);
+        stage.pass(millis(1)).await;
+        assert!(is_paused(stage, P0) && is_paused(stage, P1), "from the start, and not once it is looked after");
+        stage.read(P0, stored, 60);
         stage.deliver(P1, completes(0..50));
         stage.pass(seconds(20)).await;
         assert_eq!((letters(stage), stage.engine.total()), (before, 0), "stopped as before");
-        stage.eventually_stored(P0, 72).await;
+        stage.eventually_stored(P0, 60).await;
         stage.eventually_stored(P1, 50).await;
-        assert_eq!((letters(stage), stage.engine.total()), (72, 50), "everything, and once");
+        assert_eq!((letters(stage), stage.engine.total()), (60, 50), "everything, and once");
         stage.eventually("read again", |s| s.log.paused.borrow().is_empty() && s.shared.health.is_ready()).await;
     });
 }
@@ -254,10 +294,26 @@ fn one_partition_of_rubbish_does_not_speak_for_all_in_a_trial() {
 }
 
 #[test]
+fn a_trial_of_what_comes_newly_is_made_with_all_partitions_too() {
+    play_with(two_topics, async |stage| {
+        let good: Vec<_> = (1..4).map(|partition| PartitionId { topic: 0, partition }).collect();
+        stage.log.assign(&good);
+        flood(stage, LIMIT).await;
+        stage.eventually("the trial", |s| !is_paused(s, P0)).await;
+        stage.deliver(P0, bad_tokens(20));
+        for (number, id) in good.iter().enumerate() {
+            stage.deliver(*id, completes(number * 5..(number + 1) * 5));
+        }
+        stage.eventually_stored(P0, 70).await;
+        assert!(stage.metric("handback_flood_stops_total 1"));
+    });
+}
+
+#[test]
 fn a_trial_whose_partition_leaves_is_made_with_others() {
     play_with(two_topics, async |stage| {
         stage.log.assign(&[P1]);
-        flood(stage, LIMIT + IN_HAND + 20).await;
+        flood(stage, LIMIT + 20).await;
         // What is tried takes long, and is gone before anything is known of it.
         stage.log.always(DEAD_LETTERS, Act::Held);
         stage.engine.always(Step::held(Step::Ok));
