@@ -311,21 +311,26 @@ fn a_trial_of_what_comes_newly_is_made_with_all_partitions_too() {
 
 #[test]
 fn a_trial_whose_partition_leaves_is_made_with_others() {
-    play_with(two_topics, async |stage| {
+    let four = |options: &mut Options, shared: &mut Shared| {
+        two_topics(options, shared);
+        options.flood.as_mut().unwrap().trial = 4;
+    };
+    play_with(four, async |stage| {
         stage.log.assign(&[P1]);
-        flood(stage, LIMIT + 20).await;
-        // What is tried takes long, and is gone before anything is known of it.
-        stage.log.always(DEAD_LETTERS, Act::Held);
-        stage.engine.always(Step::held(Step::Ok));
+        flood(stage, LIMIT).await;
         stage.log.lose(&[P0]);
+        // What is tried waits, too few to open the breaker, and leaves before anything is known of it.
+        (0..4).for_each(|number| stage.engine.script(&format!("a{number}"), vec![unavailable(); 50]));
         stage.deliver(P1, completes(0..40));
-        stage.eventually("the trial", |s| s.engine.total() == 8).await;
+        let tried = |s: &Stage| (0..4).all(|number| s.engine.count(&format!("a{number}")) > 0);
+        stage.eventually("the trial", tried).await;
         stage.log.lose(&[P1]);
-        stage.engine.always(Step::Ok);
+        (0..4).for_each(|number| stage.engine.forget(&format!("a{number}")));
+        let began = tokio::time::Instant::now();
         stage.log.assign(&[P1]);
         stage.read(P1, 0, 40);
-        (0..8).for_each(|number| stage.engine.release(&format!("a{number}")));
         stage.eventually_stored(P1, 40).await;
+        assert!(began.elapsed() < seconds(10), "not only once the window has passed");
         stage.eventually("ready", |s| s.shared.health.is_ready()).await;
     });
 }
