@@ -79,6 +79,17 @@ impl EngineMethod {
     }
 }
 
+/// How a topic of a worker is doing. The numbers are the gauge's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FloodGauge {
+    /// Its replies are taken up.
+    Flowing = 0,
+    /// Some replies try whether the flood is over.
+    Trial = 1,
+    /// Its partitions are paused.
+    Stopped = 2,
+}
+
 /// What the breaker of a worker is doing. The numbers are the gauge's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerGauge {

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::labels::{BreakerGauge, CODES, EngineMethod, OTHER_CODE};
+use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE};
 use crate::config::MAX_WORKERS;
 use crate::wire::OutcomeKind;
 
@@ -53,6 +53,12 @@ struct PartitionLabels {
     partition: i32,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabels {
+    topic: String,
+    worker: u32,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// The handles of one worker.
@@ -86,6 +92,8 @@ pub struct Metrics {
     lag: Family<PartitionLabels, Gauge>,
     oldest_unsettled: Family<PartitionLabels, Seconds>,
     dead_letters: Counter,
+    flood_stops: Counter,
+    flood_state: Family<TopicLabels, Gauge>,
     produce_retries: Counter,
     late_finishes: Counter,
     commit_failures: Counter,
@@ -117,6 +125,8 @@ impl Default for Metrics {
             lag: Family::default(),
             oldest_unsettled: Family::default(),
             dead_letters: Counter::default(),
+            flood_stops: Counter::default(),
+            flood_state: Family::default(),
             produce_retries: Counter::default(),
             late_finishes: Counter::default(),
             commit_failures: Counter::default(),
@@ -159,6 +169,10 @@ impl Metrics {
         let text = "The breaker of a worker: 0 closed, 1 probing, 2 open (partitions paused)";
         to.register("breaker_state", text, self.breaker_state.clone());
         to.register("dead_letters", "Records written to the dead-letter topic", self.dead_letters.clone());
+        let text = "Stops of a topic because too many of its replies became dead letters";
+        to.register("flood_stops", text, self.flood_stops.clone());
+        let text = "A topic of a worker: 0 flowing, 1 some replies are tried, 2 stopped by the flood guard (partitions paused)";
+        to.register("flood_state", text, self.flood_state.clone());
         let text = "Writes of outcomes and dead letters that failed and were tried again";
         to.register("produce_retries", text, self.produce_retries.clone());
         let text = "Records that were finished after their partition had been given away; they come again elsewhere";
@@ -192,6 +206,17 @@ impl Metrics {
     /// A record was written to the dead-letter topic.
     pub fn dead_letter(&self) {
         self.dead_letters.inc();
+    }
+
+    /// A topic was stopped because of its dead letters.
+    pub fn flood_stopped(&self) {
+        self.flood_stops.inc();
+    }
+
+    /// How a topic of worker number `worker` is doing.
+    pub fn flood(&self, worker: usize, topic: &str, state: FloodGauge) {
+        let Ok(worker) = u32::try_from(worker) else { return };
+        self.flood_state.get_or_create(&TopicLabels { topic: topic.to_owned(), worker }).set(state as i64);
     }
 
     /// The engine answered a call with `code` (a gRPC status name such as `NOT_FOUND`) after `took`.
@@ -302,84 +327,5 @@ fn gauge_value(number: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::Metrics;
-    use crate::admin::{BreakerGauge, EngineMethod};
-    use crate::wire::OutcomeKind;
-
-    fn has(metrics: &Metrics, line: &str) -> bool {
-        metrics.encode().lines().any(|l| l == line)
-    }
-
-    #[test]
-    fn each_outcome_is_counted_under_its_own_name() {
-        let metrics = Metrics::new();
-        for (index, kind) in OutcomeKind::ALL.into_iter().enumerate() {
-            assert!(has(&metrics, &format!("handback_outcomes_total{{outcome=\"{kind}\"}} 0")), "{kind}");
-            (0..=index).for_each(|_| metrics.outcome(kind));
-        }
-        for (index, kind) in OutcomeKind::ALL.into_iter().enumerate() {
-            assert!(has(&metrics, &format!("handback_outcomes_total{{outcome=\"{kind}\"}} {}", index + 1)), "{kind}");
-        }
-    }
-
-    #[test]
-    fn calls_are_counted_by_method_and_code_and_timed_by_method() {
-        let metrics = Metrics::new();
-        for (index, method) in EngineMethod::ALL.into_iter().enumerate() {
-            assert_eq!(method as usize, index);
-            metrics.engine_call(method, "OK", Duration::from_millis(4));
-            metrics.engine_call(method, "NOT_FOUND", Duration::from_millis(40));
-            metrics.engine_call(method, "no such code", Duration::from_secs(60));
-            let method = method.as_str();
-            for code in ["OK", "NOT_FOUND", "OTHER"] {
-                let line = format!("handback_engine_calls_total{{method=\"{method}\",code=\"{code}\"}} 1");
-                assert!(has(&metrics, &line), "{line}");
-            }
-            let bucket = format!("handback_engine_call_seconds_bucket{{le=\"0.005\",method=\"{method}\"}} 1");
-            assert!(has(&metrics, &bucket), "{}", metrics.encode());
-            assert!(has(&metrics, &format!("handback_engine_call_seconds_count{{method=\"{method}\"}} 3")));
-        }
-    }
-
-    #[test]
-    fn a_partition_that_was_given_away_is_shown_no_more() {
-        let metrics = Metrics::new();
-        metrics.lag("replies", 3, 17);
-        metrics.oldest_unsettled("replies", 3, 1.5);
-        assert!(has(&metrics, "handback_lag_records{topic=\"replies\",partition=\"3\"} 17"));
-        assert!(has(&metrics, "handback_oldest_unsettled_seconds{topic=\"replies\",partition=\"3\"} 1.5"));
-        metrics.forget_partition("replies", 3);
-        assert!(!metrics.encode().contains("partition=\"3\""));
-    }
-
-    #[test]
-    fn workers_are_told_apart_and_an_impossible_one_does_no_harm() {
-        let metrics = Metrics::new();
-        metrics.in_flight(0, 5, 500);
-        metrics.in_flight(1, 6, 600);
-        metrics.breaker(1, BreakerGauge::Open);
-        metrics.in_flight(usize::MAX, 1, 1);
-        assert!(has(&metrics, "handback_in_flight_records{worker=\"0\"} 5"));
-        assert!(has(&metrics, "handback_in_flight_bytes{worker=\"1\"} 600"));
-        assert!(has(&metrics, "handback_breaker_state{worker=\"1\"} 2"));
-    }
-
-    #[test]
-    fn every_metric_says_what_it_is() {
-        let metrics = Metrics::new();
-        metrics.late_finish();
-        metrics.commit_failed();
-        metrics.produce_retry();
-        metrics.dead_letter();
-        let text = metrics.encode();
-        for name in ["late_finishes", "commit_failures", "produce_retries", "dead_letters"] {
-            assert!(has(&metrics, &format!("handback_{name}_total 1")), "{text}");
-        }
-        let helps = text.lines().filter(|line| line.starts_with("# HELP handback_")).count();
-        assert_eq!(helps, text.lines().filter(|line| line.starts_with("# TYPE ")).count(), "{text}");
-        assert!(text.ends_with("# EOF\n"));
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -7,5 +7,5 @@ mod metrics;
 
 pub use health::Health;
 pub use http::serve;
-pub use labels::{BreakerGauge, EngineMethod};
+pub use labels::{BreakerGauge, EngineMethod, FloodGauge};
 pub use metrics::Metrics;

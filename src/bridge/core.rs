@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use governor::DefaultDirectRateLimiter;
 use tokio::sync::Notify;
 
+use super::floodgate::Floodgate;
 use super::gate::{Gate, Pass};
 use super::ledger::Ledger;
 use super::look::Looks;
@@ -65,6 +66,7 @@ pub(crate) struct Core<E, L> {
     pub(crate) log: L,
     pub(crate) options: Options,
     pub(crate) gate: Gate,
+    pub(crate) floodgate: Floodgate,
     pub(crate) ledger: RefCell<Ledger>,
     pub(crate) looks: Looks,
     pub(crate) metrics: Arc<Metrics>,
@@ -91,6 +93,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             engine,
             log,
             gate: Gate::new(options.breaker),
+            floodgate: Floodgate::new(&options),
             ledger: RefCell::new(Ledger::new(options.ledger.unwrap_or_default())),
             looks: Looks::new(options.lookup),
             metrics: shared.metrics,

@@ -1,7 +1,7 @@
 //! The core: what becomes of a reply. Knows neither Kafka nor Cadence, only the two seams.
 //!
 //! The story of one record is told in `settle`; the loop that starts stories and moves offsets is `worker`. What they
-//! rest on is pure: `offsets`, `lanes`, `ledger`, `breaker`, `retry`, and `judge`, which tells from what a look into a
+//! rest on is pure: `offsets`, `lanes`, `ledger`, `breaker`, `flood`, `retry`, and `judge`, which tells from what a look into a
 //! workflow showed (`sight`) why the engine did not find what a reply answers.
 
 pub mod seams;
@@ -10,6 +10,7 @@ mod settle;
 mod worker;
 
 mod core;
+mod floodgate;
 mod gate;
 mod judge;
 mod look;
@@ -26,6 +27,7 @@ mod windows;
 mod work;
 
 pub mod breaker;
+pub mod flood;
 pub mod lanes;
 pub mod ledger;
 pub mod offsets;

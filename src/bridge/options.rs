@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::sight::Reach;
 use super::tiers::Tier;
-use super::{breaker, ledger, look, retry};
+use super::{breaker, flood, ledger, look, retry};
 use crate::config::{DeadLetters, Settings, Topics};
 use crate::wire::Limits;
 
@@ -53,6 +53,8 @@ pub struct Options {
     pub lookup: look::Policy,
     /// When the breaker opens.
     pub breaker: breaker::Policy,
+    /// When a topic is stopped because of its dead letters; `None` for never.
+    pub flood: Option<flood::Policy>,
     /// Pause between probes.
     pub probe_interval: Duration,
     /// Records in calls.
@@ -127,6 +129,14 @@ impl Options {
                 min_workflows: breaker.min_workflows,
                 failure_share: breaker.failure_share,
             },
+            flood: settings.flood.enabled.then_some(flood::Policy {
+                window: settings.flood.window,
+                max_dead_letters: settings.flood.max_dead_letters,
+                share: settings.flood.share,
+                pause: settings.flood.pause,
+                max_pause: settings.flood.max_pause,
+                trial: settings.flood.trial,
+            }),
             probe_interval: breaker.probe_interval,
             max_in_flight: bridge.max_in_flight,
             max_in_flight_bytes: bridge.max_in_flight_bytes,
@@ -150,6 +160,14 @@ impl Options {
     #[must_use]
     pub fn of_retries(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
         Self { reads: Reads::Retries, ledger: None, ..Self::new(settings, worker, cluster_id, seed) }
+    }
+
+    /// How many topics the worker reads.
+    pub(crate) fn topics(&self) -> usize {
+        match self.reads {
+            Reads::Replies => self.reply_topics.len(),
+            Reads::Retries => self.tiers.len(),
+        }
     }
 
     /// The name of the topic with this index among those that the worker reads.

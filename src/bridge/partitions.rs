@@ -143,6 +143,16 @@ impl Partitions {
         self.0.values_mut().filter(|p| p.opening == Some(ticket)).for_each(|p| p.opening = None);
     }
 
+    /// Holds back what comes for these partitions, although nothing is held yet. Answers those that were read until now.
+    pub(crate) fn block(&mut self, these: impl Fn(PartitionId) -> bool) -> Vec<PartitionId> {
+        let open = self.0.iter_mut().filter(|(id, p)| these(**id) && !p.blocked && !p.draining);
+        let block = |(id, partition): (&PartitionId, &mut Partition)| {
+            partition.blocked = true;
+            *id
+        };
+        open.map(block).collect()
+    }
+
     /// Partitions that hold records back.
     pub(crate) fn blocked(&self) -> Vec<(PartitionId, Epoch)> {
         self.0.iter().filter(|(_, p)| p.blocked && !p.draining).map(|(id, p)| (*id, p.epoch)).collect()

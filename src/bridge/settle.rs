@@ -94,6 +94,7 @@ fn silent(work: &Work, ending: &Conclusion) -> bool {
 
 /// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
 pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: Conclusion) -> Fate {
+    core.weigh(work, &conclusion);
     if core.dead_letters(work, &conclusion) && Box::pin(write_letter(core, work, &conclusion)).await.is_err() {
         return Fate::Abandoned;
     }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
+use super::floodgate::Taken;
 use super::partitions::Life;
 use super::seams::{Epoch, PartitionId};
 use super::windows::Room;
@@ -31,6 +32,8 @@ pub(crate) struct Work {
     pub(crate) overtaken: Cell<bool>,
     /// The token that names with an attempt stand for, once it was looked up.
     pub(crate) found: OnceCell<Box<Target>>,
+    /// Its part in telling whether its topic is flooded.
+    pub(crate) taken: Taken,
     /// Held for the bytes it accounts for.
     pub(crate) _room: Room,
 }

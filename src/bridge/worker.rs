@@ -22,6 +22,7 @@ use super::windows::{Slot, Windows};
 use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
 
+mod flood;
 mod handover;
 mod intake;
 mod opening;
@@ -205,6 +206,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 partition.started -= 1;
                 if fate == Fate::Settled {
                     partition.offsets.settle(work.offset);
+                    self.core.ended_well(work);
                 }
             }
             // The partition left while this was in hand; its new owner gets the record again.
@@ -235,6 +237,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.log.command(Command::Store(committable));
         }
         self.open_overdue();
+        self.tend_floods();
         self.retry_held();
         // One reply goes first, but with none in hand there is none to wait for: an idle process is ready.
         let idle = self.windows.in_hand().0 == 0 && self.core.gate.admits();

@@ -45,6 +45,7 @@ pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_require
     cadence(&mut checks, settings);
     bridge(&mut checks, settings);
     retry_and_breaker(&mut checks, settings);
+    flood(&mut checks, settings);
     ledger(&mut checks, settings);
     lookup(&mut checks, settings);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
@@ -203,6 +204,18 @@ fn bridge(checks: &mut Checks<'_>, Settings { bridge, kafka, .. }: &Settings) {
             )
         });
     }
+}
+
+fn flood(checks: &mut Checks<'_>, Settings { flood, .. }: &Settings) {
+    checks.positive("flood.window", flood.window);
+    checks.positive("flood.pause", flood.pause);
+    checks.must(&["flood.pause", "flood.max_pause"], flood.pause <= flood.max_pause, || {
+        "must not exceed flood.max_pause".into()
+    });
+    checks.at_least_one("flood.max_dead_letters", flood.max_dead_letters);
+    checks.at_least_one("flood.trial", flood.trial);
+    let share = flood.share;
+    checks.must(&["flood.share"], share > 0.0 && share <= 1.0, || "must be above 0.0 and at most 1.0".into());
 }
 
 fn ledger(checks: &mut Checks<'_>, Settings { ledger, .. }: &Settings) {

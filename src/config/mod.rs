@@ -10,6 +10,7 @@ mod breaker;
 mod bridge;
 mod cadence;
 mod dead_letters;
+mod flood;
 mod kafka;
 mod ledger;
 mod log;
@@ -40,6 +41,7 @@ pub use cadence::Cadence;
 pub use check::MAX_WORKERS;
 pub use dead_letters::DeadLetters;
 pub use faults::{Fault, Faults, Origin};
+pub use flood::Flood;
 pub use kafka::{GroupProtocol, Kafka};
 pub use ledger::Ledger;
 pub use log::{Log, LogFormat};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub lookup: Lookup,
     /// When the engine as a whole counts as down.
     pub breaker: Breaker,
+    /// When a topic of replies is stopped because of its dead letters.
+    pub flood: Flood,
     /// What is remembered of applied answers.
     pub ledger: Ledger,
     /// Which optional outcomes are dead letters too.

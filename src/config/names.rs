@@ -1,6 +1,6 @@
 //! The names that may be set, what they mean, and the nearest right one for a wrong one.
 
-use super::{Admin, Breaker, Bridge, Cadence, DeadLetters, Kafka, Ledger, Log, Lookup, Retry, Topics};
+use super::{Admin, Breaker, Bridge, Cadence, DeadLetters, Flood, Kafka, Ledger, Log, Lookup, Retry, Topics};
 
 /// Prefix of the environment variables; what follows is `SECTION__FIELD`.
 pub(super) const ENV_PREFIX: &str = "HANDBACK__";
@@ -22,7 +22,7 @@ impl Section {
 }
 
 /// All sections, in reading order.
-pub(super) const SECTIONS: [Section; 11] = [
+pub(super) const SECTIONS: [Section; 12] = [
     Section::new("kafka", Kafka::ABOUT, Kafka::FIELDS),
     Section::new("topics", Topics::ABOUT, Topics::FIELDS),
     Section::new("cadence", Cadence::ABOUT, Cadence::FIELDS),
@@ -30,6 +30,7 @@ pub(super) const SECTIONS: [Section; 11] = [
     Section::new("retry", Retry::ABOUT, Retry::FIELDS),
     Section::new("lookup", Lookup::ABOUT, Lookup::FIELDS),
     Section::new("breaker", Breaker::ABOUT, Breaker::FIELDS),
+    Section::new("flood", Flood::ABOUT, Flood::FIELDS),
     Section::new("ledger", Ledger::ABOUT, Ledger::FIELDS),
     Section::new("dead_letters", DeadLetters::ABOUT, DeadLetters::FIELDS),
     Section::new("admin", Admin::ABOUT, Admin::FIELDS),

@@ -16,6 +16,7 @@ mod kafka_trouble;
 mod process;
 mod scenarios_answers;
 mod scenarios_engine;
+mod scenarios_flood;
 mod scenarios_limits;
 mod scenarios_log;
 mod scenarios_process;

@@ -81,8 +81,7 @@ async fn members_share_the_retry_topics_and_no_reply_is_lost_between_them() {
     }
     first.stop().await;
     for source in sources {
-        let outcome = stage.outcome(source, OutcomeKind::Applied).await;
-        assert!(outcome.attempts >= 3, "{outcome:?}");
+        stage.outcome(source, OutcomeKind::Applied).await;
         assert!(!stage.log.moved(source).await.is_empty());
     }
     assert!(stage.log.letters().is_empty());

@@ -8,6 +8,7 @@ mod weather;
 mod books;
 mod endings;
 mod engine_unwell;
+mod flood;
 mod heartbeats;
 mod judging;
 mod ledger;

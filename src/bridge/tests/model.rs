@@ -176,6 +176,11 @@ impl EngineModel {
         self.scripts.borrow_mut().entry(activity.to_owned()).or_default().extend(steps);
     }
 
+    /// What was scripted for this activity counts no more.
+    pub(super) fn forget(&self, activity: &str) {
+        self.scripts.borrow_mut().remove(activity);
+    }
+
     /// The general rule.
     pub(super) fn on_call(&self, decide: impl FnMut(&Called) -> Step + 'static) {
         *self.otherwise.borrow_mut() = Box::new(decide);

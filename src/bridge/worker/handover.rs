@@ -62,6 +62,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         if self.paused {
             self.core.log.command(Command::Pause(ids));
         }
+        self.hold_flooded();
     }
 
     /// Lets nothing more start for these partitions. What waits stops waiting; calls in flight are let finish.

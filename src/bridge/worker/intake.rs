@@ -52,7 +52,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 continue;
             }
             match self.take_up(received) {
-                TakenUp::Yes => {}
+                TakenUp::Yes => self.hold_tried(id),
                 TakenUp::NoRoom(back) => {
                     self.backlog.push_front(back);
                     return;
@@ -67,10 +67,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let (id, epoch) = (received.partition, received.epoch);
         // Read under an assignment that has ended: the new owner has it.
         let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
-        if partition.is_opening() || partition.offsets.gap() >= self.core.options.max_gap {
-            return TakenUp::Blocked(received);
-        }
-        if self.core.is_early(&received.record) {
+        if partition.is_opening()
+            || partition.offsets.gap() >= self.core.options.max_gap
+            || !self.core.floodgate.admits(id)
+            || self.core.is_early(&received.record)
+        {
             return TakenUp::Blocked(received);
         }
         let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
@@ -86,8 +87,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let Arrived { restored, reply, received_at_ms, earlier } = arrived;
         let record = restored.unwrap_or(received.record);
         let life = Rc::clone(&partition.life);
+        let taken = self.core.floodgate.take(id);
         let (overtaken, found) = (Cell::new(false), OnceCell::new());
-        let work = Work {
+        let work = Rc::new(Work {
             record,
             partition: id,
             epoch,
@@ -99,9 +101,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             life,
             overtaken,
             found,
+            taken,
             _room: room,
-        };
-        let work = Rc::new(work);
+        });
+        self.core.weigh_refusal(&work);
         self.ready.extend(match lane {
             Some(lane) => self.lanes.enter(lane, work),
             None => Some(work),
@@ -121,7 +124,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Tries the records that are held back again, oldest first, and reads on where none is left.
     pub(super) fn retry_held(&mut self) {
         for (id, epoch) in self.partitions.blocked() {
-            loop {
+            for _ in 0..self.turns(id) {
                 let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
                 let back = match next.map(|received| self.take_up(received)) {
                     Some(TakenUp::Yes) => continue,
