@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
 use handback::wire::{
-    Answer, Fingerprint, Headers, LedgerEntry, Limits, Mode, Outcome, OutcomeKind, Record, Refusal, Reply,
+    Answer, Fingerprint, Headers, LedgerEntry, Limits, Mode, Outcome, OutcomeKind, Record, Refusal, RefusalCode, Reply,
     ReplyBuilder, Target, decode, names,
 };
 use serde_json::value::RawValue;
@@ -56,7 +56,7 @@ pub(crate) fn headers(bytes: &[u8]) {
 fn each_limit(record: &Record) {
     check(record, &Limits::default());
     let tight = Limits {
-        max_payload_bytes: 48,
+        max_payload_bytes: 500,
         max_metadata_bytes: 32,
         require_json: true,
         allow_fail_by_id_without_attempt: true,
@@ -71,9 +71,24 @@ fn check(record: &Record, limits: &Limits) {
         with_more.headers.push(name, Bytes::from_static(b"1"));
     }
     assert_eq!(told(&read), told(&decode(&with_more, limits)), "headers that mean nothing changed something");
+    if limits.require_json {
+        only_json_is_taken(record, &read);
+    }
     match read {
         Ok(reply) => accepted(record, limits, &reply),
         Err(refusal) => refused(record, &refusal),
+    }
+}
+
+/// Where JSON is required of header mode, that is what decides, however deep it is nested.
+fn only_json_is_taken(record: &Record, read: &Result<Reply, Box<Refusal>>) {
+    let text = std::str::from_utf8(record.value.as_deref().unwrap_or_default());
+    let json = text.is_ok_and(|text| text.is_empty() || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+    match read {
+        // Spring's dead letters hold the request, which is not ours to judge.
+        Ok(reply) if reply.mode == Mode::Envelope || record.headers.count(names::SPRING_EXCEPTION) > 0 => {}
+        Ok(_) => assert!(json, "not JSON, and taken"),
+        Err(refusal) => assert!(refusal.code != RefusalCode::RequireJson || !json, "JSON, and refused"),
     }
 }
 
