@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::errors::Error;
 use crate::bridge::seams::{Piece, ReadBack, Reading, Remembered};
-use crate::wire::{LedgerEntry, names};
+use crate::wire::LedgerEntry;
 
 /// Records looked at between two pieces.
 const PIECE: usize = 1024;
@@ -130,14 +130,8 @@ fn seen(message: &BorrowedMessage<'_>, reply_topics: &[String]) -> Seen {
 
 /// The entry of an outcome: in its headers alone, its value is not looked at.
 fn remembered(message: &BorrowedMessage<'_>, reply_topics: &[String]) -> Option<Remembered> {
-    let (mut entry, mut topic) = (None, None);
-    for header in message.headers()?.iter() {
-        match header.key {
-            names::LEDGER => entry = header.value.and_then(LedgerEntry::parse),
-            names::SOURCE_TOPIC => topic = header.value,
-            _ => {}
-        }
-    }
+    let headers = message.headers()?.iter().map(|header| (header.key, header.value));
+    let (entry, topic) = LedgerEntry::in_headers(headers);
     let index = reply_topics.iter().position(|name| Some(name.as_bytes()) == topic);
     let topic = index.and_then(|index| u16::try_from(index).ok());
     Some(Remembered { entry: entry?, topic, at_ms: message.timestamp().to_millis()? })

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Serialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Fields beyond the known ones that an object may have. More than any newer version will add, and few enough that
@@ -79,6 +81,16 @@ pub(crate) fn object<'a, const N: usize>(
     let fields = (&mut json).deserialize_map(visitor).map_err(syntax)?;
     json.end().map_err(syntax)?;
     Ok(fields)
+}
+
+/// A struct that is read of an object and of nothing else. What serde derives takes a list of the fields in their order as
+/// well, which no schema of ours allows.
+pub(crate) struct OnlyObject<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OnlyObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OnlyObjectVisitor(PhantomData)).map(Self)
+    }
 }
 
 /// Whether the first byte that is not white space opens an object.
@@ -174,6 +186,20 @@ fn other_value(text: &str) -> NotAnObject {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(_) => NotAnObject::OtherValue,
         Err(error) => syntax(error),
+    }
+}
+
+struct OnlyObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
     }
 }
 

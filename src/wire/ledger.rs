@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Fingerprint, Reply, Target};
+use super::{Fingerprint, Reply, Target, names};
 
 /// An answer that the engine applied: for which attempt, what it was, and which record brought it. Topic and partition of
 /// that record are those of the outcome: its `handback-source-topic` header and the number of its own partition.
@@ -65,6 +65,23 @@ impl LedgerEntry {
             idempotency_key: part(32).filter(|key| *key != 0),
             offset: i64::try_from(part(40)?).ok()?,
         })
+    }
+
+    /// The entry among an outcome's headers, and the topic that its offset is on. The last header of a name counts, also
+    /// when it holds nothing.
+    #[must_use]
+    pub fn in_headers<'a>(
+        headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
+    ) -> (Option<Self>, Option<&'a [u8]>) {
+        let (mut entry, mut topic) = (None, None);
+        for (name, value) in headers {
+            match name {
+                names::LEDGER => entry = value.and_then(Self::parse),
+                names::SOURCE_TOPIC => topic = value,
+                _ => {}
+            }
+        }
+        (entry, topic)
     }
 }
 

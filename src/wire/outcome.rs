@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::json::OnlyObject;
 use super::target::ActivityView;
 use super::time::Millis;
 use super::{Action, ActivityRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, document, json, names};
@@ -213,8 +214,8 @@ impl Outcome {
     ///
     /// When the value is not an outcome.
     pub fn parse(value: &[u8]) -> Result<Self, OutcomeFault> {
-        let text: OutcomeText =
-            serde_json::from_slice(value).map_err(|fault| OutcomeFault::Json(json::describe(&fault)))?;
+        let OnlyObject(text) = serde_json::from_slice::<OnlyObject<OutcomeText>>(value)
+            .map_err(|fault| OutcomeFault::Json(json::describe(&fault)))?;
         text.read()
     }
 
@@ -289,11 +290,11 @@ struct OutcomeText {
     reason: Option<String>,
     detail: Option<String>,
     evidence: Option<Evidence>,
-    activity: Option<ActivityRef>,
+    activity: Option<OnlyObject<ActivityRef>>,
     idempotency_key: Option<String>,
     fingerprint: Option<String>,
     cancel_requested: bool,
-    source: SourceText,
+    source: OnlyObject<SourceText>,
     attempts: u32,
     received_at: String,
     settled_at: String,
@@ -310,19 +311,19 @@ struct SourceText {
 
 impl OutcomeText {
     fn read(self) -> Result<Outcome, OutcomeFault> {
+        let OnlyObject(source) = self.source;
         let time =
             |text: &str, name: &'static str| Millis::parse(text).map(|time| time.0).ok_or(OutcomeFault::Field(name));
         let fingerprint = match &self.fingerprint {
             None => None,
             Some(text) => Some(Fingerprint::parse(text).ok_or(OutcomeFault::Field("fingerprint"))?),
         };
-        let timestamp_ms = self.source.timestamp.as_deref().map(|text| time(text, "source.timestamp")).transpose()?;
-        let source = Origin {
-            topic: self.source.topic.into(),
-            partition: self.source.partition,
-            offset: self.source.offset,
-            timestamp_ms,
-        };
+        let timestamp_ms = source.timestamp.as_deref().map(|text| time(text, "source.timestamp")).transpose()?;
+        let source =
+            Origin { topic: source.topic.into(), partition: source.partition, offset: source.offset, timestamp_ms };
+        if self.metadata.as_ref().is_some_and(|raw| !raw.get().starts_with('{')) {
+            return Err(OutcomeFault::Field("metadata"));
+        }
         let received_at_ms = time(&self.received_at, "received_at")?;
         let settled_at_ms = time(&self.settled_at, "settled_at")?;
         Ok(Outcome {
@@ -330,7 +331,7 @@ impl OutcomeText {
             reason: self.reason.map(Cow::Owned),
             detail: self.detail,
             evidence: self.evidence,
-            activity: self.activity,
+            activity: self.activity.map(|OnlyObject(activity)| activity),
             idempotency_key: self.idempotency_key,
             fingerprint,
             cancel_requested: self.cancel_requested,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::json::OnlyObject;
 use super::target::push_part;
 use super::time::Millis;
 use super::{Headers, OutRecord, TaskToken, TokenFault, decode_base64, json, names};
@@ -174,8 +175,8 @@ impl Request {
     ///
     /// When the value is not a request or its token fails the check.
     pub fn parse(value: &[u8]) -> Result<Self, RequestFault> {
-        let text: RequestText =
-            serde_json::from_slice(value).map_err(|fault| RequestFault::Json(json::describe(&fault)))?;
+        let OnlyObject(text) = serde_json::from_slice::<OnlyObject<RequestText>>(value)
+            .map_err(|fault| RequestFault::Json(json::describe(&fault)))?;
         let base64 = |text: &str, name: &'static str| {
             decode_base64(text.as_bytes()).map(Bytes::from).ok_or(RequestFault::Field(name))
         };
@@ -189,7 +190,7 @@ impl Request {
         };
         Ok(Self {
             task_token: TaskToken::check(base64(&text.task_token, "task_token")?)?,
-            activity: text.activity,
+            activity: text.activity.map(|OnlyObject(activity)| activity),
             input,
             request_key: text.request_key,
             reply_to: text.reply_to,
@@ -240,7 +241,7 @@ struct RequestDocument<'a> {
 #[derive(Deserialize)]
 struct RequestText {
     task_token: String,
-    activity: Option<RequestActivity>,
+    activity: Option<OnlyObject<RequestActivity>>,
     input: Option<Vec<Box<RawValue>>>,
     input_base64: Option<String>,
     request_key: Option<String>,

@@ -7,6 +7,7 @@ mod compose;
 mod contract;
 mod dev;
 mod engine;
+mod fuzzing;
 mod kafka_offsets;
 mod kafka_producer;
 mod kafka_read_back;

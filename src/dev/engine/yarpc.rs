@@ -102,7 +102,11 @@ impl Timeout for str {
     /// `grpc-timeout`: at most eight digits and a unit.
     fn parse_timeout(&self) -> Option<Duration> {
         let unit = self.chars().last()?;
-        let amount: u64 = self.strip_suffix(unit)?.parse().ok()?;
+        let digits = self.strip_suffix(unit)?;
+        if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let amount: u64 = digits.parse().ok()?;
         match unit {
             'H' => Some(Duration::from_secs(amount * 3600)),
             'M' => Some(Duration::from_secs(amount * 60)),
@@ -133,4 +137,19 @@ pub(super) fn frame(message: &[u8]) -> Bytes {
     body.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     body.put_slice(message);
     body.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits_and_a_unit() {
+        assert_eq!("99999999H".parse_timeout(), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!("250m".parse_timeout(), Some(Duration::from_millis(250)));
+        // More hours than there are seconds in 64 bits would overflow.
+        for wrong in ["", "S", "5", "+5S", "-5S", "100000000S", "18446744073709551615H", "5\u{e9}", "5 S"] {
+            assert_eq!(wrong.parse_timeout(), None, "{wrong:?}");
+        }
+    }
 }

@@ -75,6 +75,28 @@ fn an_outcome_is_read_back() {
 }
 
 #[test]
+fn only_objects_are_read_as_an_outcome_and_as_its_parts() {
+    let good = applied().into_record("o".into(), 4).value.unwrap();
+    let good: serde_json::Value = serde_json::from_slice(&good).unwrap();
+    let list = |object: &serde_json::Value, names: &[&str]| names.iter().map(|name| object[*name].clone()).collect();
+    let names = "outcome action reason detail evidence activity idempotency_key fingerprint cancel_requested source \
+                 attempts received_at settled_at metadata";
+    let whole: serde_json::Value = list(&good, &names.split_whitespace().collect::<Vec<_>>());
+    assert!(Outcome::parse(whole.to_string().as_bytes()).is_err(), "a list of its fields in order");
+    for (name, value) in [
+        ("source", list(&good["source"], &["topic", "partition", "offset", "timestamp"])),
+        ("activity", list(&good["activity"], &["domain_id"])),
+        ("metadata", serde_json::json!(5)),
+        ("metadata", serde_json::json!([])),
+    ] {
+        let mut other = good.clone();
+        other[name] = value;
+        assert!(Outcome::parse(other.to_string().as_bytes()).is_err(), "{other}");
+    }
+    assert!(Outcome::parse(good.to_string().as_bytes()).is_ok());
+}
+
+#[test]
 fn every_kind_and_evidence_has_its_name() {
     for kind in OutcomeKind::ALL {
         assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));

@@ -53,6 +53,18 @@ fn a_request_is_read_back() {
 }
 
 #[test]
+fn only_objects_are_read_as_a_request_and_as_its_activity() {
+    let token = token_base64();
+    for list in [
+        format!(r#"["{token}", null, null, null, null, null, null, null, null]"#),
+        format!(r#"{{"task_token": "{token}", "activity": ["orders"]}}"#),
+    ] {
+        assert!(Request::parse(list.as_bytes()).is_err(), "{list}");
+    }
+    Request::parse(format!(r#"{{"task_token": "{token}", "activity": {{"domain": "orders"}}}}"#).as_bytes()).unwrap();
+}
+
+#[test]
 fn arguments_are_a_list_only_when_each_is_json() {
     for (payload, values) in [
         (&b""[..], Some(0)),
