@@ -42,10 +42,10 @@ class Bridge:
         self.file.write_text(_toml(settings))
         self.proc = Proc(name, [build.handback(), "--config", self.file, "run"])
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, timeout: float = 5) -> tuple[int, str]:
         """Status and text of an answer; 0 when nobody listens."""
         try:
-            with urllib.request.urlopen(self._base + path, timeout=5) as answer:
+            with urllib.request.urlopen(self._base + path, timeout=timeout) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as fault:
             return fault.code, fault.read().decode()

@@ -1,0 +1,87 @@
+"""The engine dies and comes back, or only a part of it is gone: replies wait, none loses an attempt, all end as they must."""
+
+import signal
+
+from ..books import equal, true
+from ..cadence import Cadence, Worker
+from ..pair import Pair
+from ..procs import Failed
+from ..proxy import Proxy, Way
+from ..stack import Site, Stack
+from . import scenario
+
+# A workflow is a key and so on one partition: enough of them that each bridge sees more than breaker.min_workflows.
+WORKFLOWS = 24
+EACH = 40
+
+
+@scenario("engine-restart", own_bridge=True)
+def restart(stack: Stack) -> str:
+    """kill -9 of the Cadence server under load: breakers open, /readyz says why; started again, everything is applied"""
+    cadence, topics = Cadence("cadence-restart"), stack.faults["engine"]
+    site = _site(stack, cadence, topics)
+    with Pair("engine", site, cadence, topics) as pair:
+        fans = pair.answered(WORKFLOWS, EACH)
+        pair.start()
+        fans.wait_outcomes(0.2)
+        cadence.proc.signal(signal.SIGKILL)
+        equal("exit code of the engine", cadence.proc.wait(10), -signal.SIGKILL)
+        said = pair.wait_breakers_open()
+        settled = len(stack.tail.all(topics["outcomes"]))
+        true("the engine was killed amid the work", settled < fans.replies, settled)
+        cadence.start()
+        fans.finish_all()
+        counted = fans.check()
+        pair.check_letters(counted.kinds["conflict"])
+        pair.wait_ready()
+        pair.drain()
+    _stop(site)
+    return f"{fans.activities} activities, killed after {settled} of {fans.replies} outcomes; /readyz: {said!r}; {counted}"
+
+
+@scenario("history-gone", own_bridge=True)
+def history_gone(stack: Stack) -> str:
+    """history frozen, then unreachable, while the frontend answers: breakers open both times, everything is applied"""
+    cadence, topics = Cadence("cadence-history"), stack.faults["history"]
+    history = Proxy(cadence.history_port)
+    cadence.history_at = history.port
+    site = _site(stack, cadence, topics)
+    said = []
+    # A call that history does not answer ends at its deadline: not to be waited for as long as by default.
+    with Pair("history", site, cadence, topics, {"cadence": {"call_timeout": "2s"}}) as pair:
+        fans = pair.answered(WORKFLOWS, EACH)
+        pair.start()
+        # The second time one of them may have too little work left to see more than breaker.min_workflows fail.
+        for share, way, least in ((0.25, Way.FROZEN, 2), (0.4, Way.CUT, 1)):
+            fans.wait_outcomes(share)
+            history.be(way)
+            said.append(pair.wait_breakers_open(least))
+            true("the frontend answers", site.worker.domain())
+            true("and cannot reach history", not _reaches_history(site, fans.ids[0]))
+            history.be(Way.OPEN)
+            pair.wait_ready()
+        fans.finish_all()
+        counted = fans.check()
+        pair.check_letters(counted.kinds["conflict"])
+        pair.drain()
+    _stop(site)
+    history.close()
+    return f"{fans.activities} activities; /readyz: {said[0]!r}, {said[1]!r}; {counted}"
+
+
+def _site(stack: Stack, cadence: Cadence, topics: dict) -> Site:
+    """An engine of the scenario's own, with a worker, beside everything else of the stack."""
+    cadence.start()
+    return Site(stack.kafka, cadence, Worker(cadence, stack.kafka.brokers, f"worker-{cadence.name}"), stack.tail, topics)
+
+
+def _stop(site: Site) -> None:
+    for proc in (site.worker.proc, site.cadence.proc):
+        proc.stop()
+
+
+def _reaches_history(site: Site, workflow: str) -> bool:
+    try:
+        return bool(site.worker.describe(workflow))
+    except Failed:
+        return False
