@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::model::Holds;
@@ -27,6 +28,7 @@ pub(super) enum Act {
     /// Waits until the test releases the topic.
     Held,
     Fail(ProduceFault),
+    FailAfter(Duration, ProduceFault),
     /// Written at once, acknowledged later.
     Late(Duration),
     /// Written, and the acknowledgement is lost.
@@ -342,6 +344,7 @@ impl LogModel {
             }
             Act::Held => self.holds.wait(&record.topic).await,
             Act::Fail(fault) => return Err(fault),
+            Act::FailAfter(delay, fault) => return tokio::time::sleep(delay).map(|()| Err(fault)).await,
             // Past the panic hook: its backtraces are noise here, and slow.
             Act::Panic => std::panic::resume_unwind(Box::new("the model log was told to panic")),
         }

@@ -38,9 +38,14 @@ class Bridge:
         }
         for table, fields in (more or {}).items():
             settings.setdefault(table, {}).update(fields)
-        self.file: Path = DATA / f"{name}.toml"
-        self.file.write_text(_toml(settings))
+        self.file = self.write_settings(name, settings)
         self.proc = Proc(name, [build.handback(), "--config", self.file, "run"])
+
+    @staticmethod
+    def write_settings(name: str, settings: dict[str, dict]) -> Path:
+        file = DATA / f"{name}.toml"
+        file.write_text(_toml(settings))
+        return file
 
     def get(self, path: str, timeout: float = 5) -> tuple[int, str]:
         """Status and text of an answer; 0 when nobody listens."""

@@ -63,9 +63,9 @@ class Brokers:
         for future in made.values():
             future.result(30)
         # Created is not yet led: a producer that asks too early is told the topic does not exist.
-        wait_for("leaders of new topics", lambda: self._led(topics), 30)
+        wait_for("leaders of new topics", lambda: self.led(topics), 30)
 
-    def _led(self, topics: dict[str, int]) -> bool:
+    def led(self, topics: dict[str, int]) -> bool:
         known = self.admin.list_topics(timeout=5).topics
         return all(t in known and len(known[t].partitions) == n and all(p.leader >= 0 for p in known[t].partitions.values())
                    for t, n in topics.items())
