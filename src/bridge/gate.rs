@@ -26,6 +26,8 @@ pub(crate) struct Gate {
     suspicion: RefCell<Option<String>>,
     trial_taken: Cell<bool>,
     failing_domain: RefCell<Option<DomainRef>>,
+    /// How often it was shut so far.
+    shut: Cell<u64>,
     began: Instant,
     /// Wakes records that wait at the gate.
     opened: Notify,
@@ -48,6 +50,7 @@ impl Gate {
             suspicion: RefCell::new(None),
             trial_taken: Cell::new(false),
             failing_domain: RefCell::new(None),
+            shut: Cell::new(0),
             began: Instant::now(),
             opened: Notify::new(),
             trouble: Notify::new(),
@@ -109,12 +112,14 @@ impl Gate {
     /// Shuts the gate until the wiring is proven sound.
     pub(crate) fn suspect(&self, text: String) {
         self.suspicion.borrow_mut().get_or_insert(text);
+        self.note_shut();
         self.trouble.notify_one();
     }
 
     /// Shuts the gate at the start, when nobody answered.
     pub(crate) fn shut(&self) {
         self.breaker.borrow_mut().open();
+        self.note_shut();
         self.trouble.notify_one();
     }
 
@@ -129,6 +134,15 @@ impl Gate {
         self.breaker.borrow_mut().probe_answered();
         self.trial_taken.set(false);
         self.opened.notify_waiters();
+    }
+
+    /// How often it was shut so far: tells whether it was between two moments at which it was open.
+    pub(crate) fn times_shut(&self) -> u64 {
+        self.shut.get()
+    }
+
+    fn note_shut(&self) {
+        self.shut.set(self.shut.get() + 1);
     }
 
     fn now(&self) -> Duration {
@@ -160,6 +174,7 @@ impl Pass<'_> {
         let opened = self.gate.breaker.borrow_mut().failed(self.gate.now(), workflow);
         if opened {
             *self.gate.failing_domain.borrow_mut() = Some(domain);
+            self.gate.note_shut();
             self.gate.trouble.notify_one();
         }
     }

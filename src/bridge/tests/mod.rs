@@ -4,6 +4,7 @@ mod log_model;
 mod model;
 mod support;
 
+mod crowds;
 mod endings;
 mod engine_unwell;
 mod heartbeats;

@@ -13,7 +13,7 @@ from .procs import Failed, Proc, wait_for
 
 # What is said of a group that is not there yet, or whose coordinator is not.
 _NO_GROUP_YET = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
-                 KafkaError.NOT_COORDINATOR, KafkaError._TIMED_OUT)
+                 KafkaError.NOT_COORDINATOR, KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
 def java(heap_mib: int, *flags: str) -> list[str]:
@@ -80,15 +80,22 @@ class Brokers:
             consumer.close()
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Committed offset of each partition that has one."""
-        ask = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+        """Committed offset of each partition that has one. Waits while the group's coordinator moves."""
+        return wait_for(f"the coordinator of {group}", lambda: self._committed(group, topic), 60)[0]
+
+    def _committed(self, group: str, topic: str) -> tuple[dict[int, int]] | None:
+        ask = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=5)
         try:
             answer = ask[group].result(10)
+        except TimeoutError:
+            return None
         except KafkaException as fault:
             if fault.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
+                return ({},)
+            if fault.args[0].code() in _NO_GROUP_YET:
+                return None
             raise
-        return {p.partition: p.offset for p in answer.topic_partitions if p.topic == topic and p.offset >= 0}
+        return ({p.partition: p.offset for p in answer.topic_partitions if p.topic == topic and p.offset >= 0},)
 
     def members(self, group: str) -> dict[str, int]:
         """Partitions that each member of a group holds, by client id. Empty while the group or its coordinator is not there."""

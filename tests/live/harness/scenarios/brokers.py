@@ -92,11 +92,11 @@ def _two_die(site: Site, pair: Pair) -> str:
     cluster, topics = site.kafka, site.main
     for name in (topics["requests"], *topics["replies"]):
         cluster.set(name, "min.insync.replicas", "1")
+    before = cluster.committed(pair.group, topics["replies"][0])
     gone = NODES[1:]
     for node in gone:
         cluster.kill(node)
     cluster.wait_in_sync(_all(topics), 1)
-    before = cluster.committed(pair.group, topics["replies"][0])
     workflow = new_id("brokers")
     site.worker.start("Single", workflow, {"script": site.script([{"reply": {"result": "kept"}}]), "want": "string"})
     reply = site.replies_of(workflow, 1)[0]
