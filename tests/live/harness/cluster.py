@@ -9,7 +9,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from .brokers import Brokers, format_folder, java, new_cluster_id
@@ -120,8 +120,18 @@ class Cluster(Brokers):
         wait_for(f"{replicas} in-sync replicas of all partitions", lambda: self.in_sync(topics) == {replicas}, 60, every=0.2)
 
     def settings(self, topic: str) -> dict[str, str]:
+        """Of a topic that every broker will know soon: which one is asked is not ours to choose."""
         asked = ConfigResource(ResourceType.TOPIC, topic)
-        return {name: entry.value for name, entry in self.admin.describe_configs([asked])[asked].result(10).items()}
+
+        def ask() -> dict[str, str] | None:
+            try:
+                return {name: entry.value for name, entry in self.admin.describe_configs([asked])[asked].result(10).items()}
+            except KafkaException as fault:
+                if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return None
+                raise
+
+        return wait_for(f"the settings of {topic}", ask, 30)
 
     def replicas(self, topic: str) -> set[int]:
         return {len(p.replicas) for p in self.admin.list_topics(timeout=10).topics[topic].partitions.values()}

@@ -82,7 +82,7 @@ def _one_dies(site: Site, pair: Pair) -> str:
     cluster.start_node(victim)
     counted = fans.check()
     pair.check_letters(counted.kinds["conflict"])
-    cluster.wait_in_sync(_all(site.main), 3)
+    cluster.wait_in_sync([*_all(site.main), "__consumer_offsets"], 3)
     pair.wait_ready()
     return f"{fans.activities} activities, broker {victim} killed after {killed_at} outcomes: {counted}"
 
@@ -96,7 +96,7 @@ def _two_die(site: Site, pair: Pair) -> str:
     gone = NODES[1:]
     for node in gone:
         cluster.kill(node)
-    cluster.wait_in_sync(_all(topics), 1)
+    cluster.wait_in_sync([*_all(topics), "__consumer_offsets"], 1)
     workflow = new_id("brokers")
     site.worker.start("Single", workflow, {"script": site.script([{"reply": {"result": "kept"}}]), "want": "string"})
     reply = site.replies_of(workflow, 1)[0]

@@ -11,7 +11,7 @@ from ..stack import Stack
 from . import scenario
 
 WORKFLOWS = 12
-EACH = 80
+EACH = 40
 # Seconds of good and of bad weather on average. Irregular: a steady beat could keep pace with the probes of an open breaker.
 GOOD, BAD = 0.7, 0.3
 
