@@ -15,6 +15,8 @@ from .procs import Failed, Proc, wait_for
 _NO_GROUP_YET = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
                  KafkaError.NOT_COORDINATOR, KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
+_kept: list[AdminClient] = []
+
 
 def java(heap_mib: int, *flags: str) -> list[str]:
     """The command of a Java program among the broker's jars, but for its main class."""
@@ -49,6 +51,10 @@ class Brokers:
     admin: AdminClient
 
     def connect(self) -> None:
+        """Also again, for a client that does not find its way from brokers that are gone."""
+        if hasattr(self, "admin"):
+            # Never let go of: to free a client of a broker that is gone can take for ever.
+            _kept.append(self.admin)
         self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0, "socket.timeout.ms": 10_000})
 
     def answers(self) -> bool:
@@ -88,11 +94,13 @@ class Brokers:
         try:
             answer = ask[group].result(10)
         except TimeoutError:
+            self.connect()
             return None
         except KafkaException as fault:
             if fault.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return ({},)
             if fault.args[0].code() in _NO_GROUP_YET:
+                self.connect()
                 return None
             raise
         return ({p.partition: p.offset for p in answer.topic_partitions if p.topic == topic and p.offset >= 0},)
