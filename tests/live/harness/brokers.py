@@ -32,7 +32,8 @@ def new_cluster_id() -> str:
 
 
 def format_folder(cluster_id: str, settings: Path) -> None:
-    form = Proc("kafka-format", [*java(128, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", settings])
+    tool = [*java(128, "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool"]
+    form = Proc("kafka-format", [*tool, "format", "-t", cluster_id, "-c", settings])
     code = form.wait(60)
     form.stop()
     if code != 0:

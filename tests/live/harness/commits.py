@@ -10,7 +10,7 @@ from .topics import Rec
 
 _TOPIC = "__consumer_offsets"
 # The clock of a virtual machine steps back by a few milliseconds at times.
-_CLOCK_STEP_MS = 10
+_CLOCK_STEP_MS = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def check_commits(commits: list[Commit], first: dict[tuple, Rec]) -> int:
             outcome = first.get((c.topic, c.partition, offset))
             if outcome is None or outcome.timestamp > c.at + _CLOCK_STEP_MS:
                 when = "not there" if outcome is None else f"taken {outcome.timestamp - c.at} ms later"
-                raise AssertionError(f"{c.topic}/{c.partition} was committed up to {c.offset} while the outcome of {offset} was {when}")
+                raise AssertionError(f"{c.topic}/{c.partition} was committed up to {c.offset} while the outcome of {offset} "
+                                     f"was {when}")
         at[(c.topic, c.partition)] = c.offset
     if not commits:
         raise Failed("no commit was found")

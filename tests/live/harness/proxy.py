@@ -70,7 +70,8 @@ class Proxy:
         link = _Link(writer, far_writer)
         self._links.add(link)
         try:
-            await asyncio.gather(self._pump(reader, far_writer, link, answers=False), self._pump(far_reader, writer, link, answers=True))
+            await asyncio.gather(self._pump(reader, far_writer, link, answers=False),
+                                 self._pump(far_reader, writer, link, answers=True))
         finally:
             link.cut()
             self._links.discard(link)

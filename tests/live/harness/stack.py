@@ -34,7 +34,10 @@ FAULTS = ("storm", "frozen", "engine", "history", "dropped")
 
 
 class Site:
-    """What a load needs: brokers, an engine, a worker between them, and the books. `main` are the topics meant when none are named."""
+    """What a load needs: brokers, an engine, a worker between them, and the books.
+
+    `main` are the topics that are meant when none are named.
+    """
 
     def __init__(self, kafka: Brokers, cadence: Cadence, worker: Worker, tail: Tail, main: dict) -> None:
         self.kafka, self.cadence, self.worker, self.tail, self.main = kafka, cadence, worker, tail, main

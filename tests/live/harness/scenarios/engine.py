@@ -1,6 +1,8 @@
 """The engine dies and comes back, or only a part of it is gone: replies wait, none loses an attempt, all end as they must."""
 
 import signal
+from contextlib import contextmanager
+from typing import Iterator
 
 from ..books import equal, true
 from ..cadence import Cadence, Worker
@@ -19,8 +21,7 @@ EACH = 40
 def restart(stack: Stack) -> str:
     """kill -9 of the Cadence server under load: breakers open, /readyz says why; started again, everything is applied"""
     cadence, topics = Cadence("cadence-restart"), stack.faults["engine"]
-    site = _site(stack, cadence, topics)
-    with Pair("engine", site, cadence, topics) as pair:
+    with _site(stack, cadence, topics) as site, Pair("engine", site, cadence, topics) as pair:
         fans = pair.answered(WORKFLOWS, EACH)
         pair.start()
         fans.wait_outcomes(0.2)
@@ -35,7 +36,6 @@ def restart(stack: Stack) -> str:
         pair.check_letters(counted.kinds["conflict"])
         pair.wait_ready()
         pair.drain()
-    _stop(site)
     return f"{fans.activities} activities, killed after {settled} of {fans.replies} outcomes; /readyz: {said!r}; {counted}"
 
 
@@ -45,10 +45,10 @@ def history_gone(stack: Stack) -> str:
     cadence, topics = Cadence("cadence-history"), stack.faults["history"]
     history = Proxy(cadence.history_port)
     cadence.history_at = history.port
-    site = _site(stack, cadence, topics)
     said = []
     # A call that history does not answer ends at its deadline: not to be waited for as long as by default.
-    with Pair("history", site, cadence, topics, {"cadence": {"call_timeout": "2s"}}) as pair:
+    more = {"cadence": {"call_timeout": "2s"}}
+    with _site(stack, cadence, topics) as site, Pair("history", site, cadence, topics, more) as pair:
         fans = pair.answered(WORKFLOWS, EACH)
         pair.start()
         # The second time one of them may have too little work left to see more than breaker.min_workflows fail.
@@ -64,20 +64,22 @@ def history_gone(stack: Stack) -> str:
         counted = fans.check()
         pair.check_letters(counted.kinds["conflict"])
         pair.drain()
-    _stop(site)
     history.close()
     return f"{fans.activities} activities; /readyz: {said[0]!r}, {said[1]!r}; {counted}"
 
 
-def _site(stack: Stack, cadence: Cadence, topics: dict) -> Site:
+@contextmanager
+def _site(stack: Stack, cadence: Cadence, topics: dict) -> Iterator[Site]:
     """An engine of the scenario's own, with a worker, beside everything else of the stack."""
     cadence.start()
-    return Site(stack.kafka, cadence, Worker(cadence, stack.kafka.brokers, f"worker-{cadence.name}"), stack.tail, topics)
-
-
-def _stop(site: Site) -> None:
-    for proc in (site.worker.proc, site.cadence.proc):
-        proc.stop()
+    try:
+        worker = Worker(cadence, stack.kafka.brokers, f"worker-{cadence.name}")
+        try:
+            yield Site(stack.kafka, cadence, worker, stack.tail, topics)
+        finally:
+            worker.proc.stop(2)
+    finally:
+        cadence.proc.stop(5)
 
 
 def _reaches_history(site: Site, workflow: str) -> bool:
