@@ -51,24 +51,21 @@ class Pair:
         for bridge in self.bridges:
             bridge.wait_ready()
 
-    def wait_unready(self, *words: str, least: int = 2, timeout: float = 60) -> str:
-        """Until so many of both say on /readyz that they are unready for a reason with these words. Returns the reason."""
-        def told() -> list[str] | None:
-            said = [reason for bridge in self.bridges if (reason := reason_with(bridge, words))]
-            return said if len(said) >= least else None
+    def wait_unready(self, *words: str, timeout: float = 60) -> str:
+        """Until one of both says on /readyz that it is unready for a reason with these words. Returns the reason."""
+        def told() -> str | None:
+            return next((reason for bridge in self.bridges if (reason := reason_with(bridge, words))), None)
 
         try:
-            return wait_for("the reason on /readyz", told, timeout, procs=tuple(b.proc for b in self.bridges))[0]
+            return wait_for("the reason on /readyz", told, timeout, procs=tuple(b.proc for b in self.bridges))
         except Failed as fault:
             raise Failed(f"{fault}: {[b.get('/readyz') for b in self.bridges]}", fault.log) from None
 
-    def wait_breakers_open(self, least: int = 2) -> str:
-        """Until the breakers of so many of both are open. Returns the reason that one gives."""
-        def opened() -> bool:
-            return sum(b.metric(r"handback_breaker_state\{") == 2 for b in self.bridges) >= least
-
-        wait_for("open breakers", opened, 60, procs=tuple(b.proc for b in self.bridges))
-        return self.wait_unready("the engine is unwell", "none loses an attempt", least=least)
+    def wait_breaker_open(self) -> str:
+        """Until the breaker of one of both is open. Returns the reason that it gives."""
+        wait_for("an open breaker", lambda: any(b.metric(r"handback_breaker_state\{") == 2 for b in self.bridges), 60,
+                 procs=tuple(b.proc for b in self.bridges))
+        return self.wait_unready("the engine is unwell", "none loses an attempt")
 
     def check_letters(self, conflicts: int) -> None:
         """Nothing was given up: conflicts are the only dead letters there are. (One that is judged again has another.)"""

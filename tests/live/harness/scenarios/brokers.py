@@ -17,7 +17,7 @@ from . import new_id, scenario
 
 PARTITIONS = 6
 WORKFLOWS = 5
-EACH = 100
+EACH = 60
 # How long librdkafka tries to write an outcome by itself before the bridge hears that it failed: a little more than brokers need
 # to take over from a dead one.
 CLIENT = {"kafka.properties": {"delivery.timeout.ms": "4000"}}
@@ -103,7 +103,7 @@ def _two_die(site: Site, pair: Pair) -> str:
     reply = site.replies_of(workflow, 1)[0]
     # The engine has it: what is missing is the record of that.
     equal("what the workflow saw", site.worker.result(workflow), {"kind": "value", "value": "kept", "details": None})
-    said = pair.wait_unready(topics["outcomes"], "min.insync.replicas", least=1)
+    said = pair.wait_unready(topics["outcomes"], "min.insync.replicas")
     equal("committed offsets", cluster.committed(pair.group, topics["replies"][0]), before)
     for node in gone:
         cluster.start_node(node)
