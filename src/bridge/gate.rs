@@ -28,6 +28,8 @@ pub(crate) struct Gate {
     /// How often it has shut.
     shuts: Cell<u32>,
     failing_domain: RefCell<Option<DomainRef>>,
+    /// How often it was shut so far.
+    shut: Cell<u64>,
     began: Instant,
     /// Wakes records that wait at the gate.
     opened: Notify,
@@ -51,6 +53,7 @@ impl Gate {
             trial_taken: Cell::new(false),
             shuts: Cell::new(0),
             failing_domain: RefCell::new(None),
+            shut: Cell::new(0),
             began: Instant::now(),
             opened: Notify::new(),
             trouble: Notify::new(),
@@ -118,6 +121,7 @@ impl Gate {
     pub(crate) fn suspect(&self, text: String) {
         self.shuts.set(self.shuts.get() + 1);
         self.suspicion.borrow_mut().get_or_insert(text);
+        self.note_shut();
         self.trouble.notify_one();
     }
 
@@ -125,6 +129,7 @@ impl Gate {
     pub(crate) fn shut(&self) {
         self.shuts.set(self.shuts.get() + 1);
         self.breaker.borrow_mut().open();
+        self.note_shut();
         self.trouble.notify_one();
     }
 
@@ -139,6 +144,15 @@ impl Gate {
         self.breaker.borrow_mut().probe_answered();
         self.trial_taken.set(false);
         self.opened.notify_waiters();
+    }
+
+    /// How often it was shut so far: tells whether it was between two moments at which it was open.
+    pub(crate) fn times_shut(&self) -> u64 {
+        self.shut.get()
+    }
+
+    fn note_shut(&self) {
+        self.shut.set(self.shut.get() + 1);
     }
 
     fn now(&self) -> Duration {
@@ -171,6 +185,7 @@ impl Pass<'_> {
         if opened {
             self.gate.shuts.set(self.gate.shuts.get() + 1);
             *self.gate.failing_domain.borrow_mut() = Some(domain);
+            self.gate.note_shut();
             self.gate.trouble.notify_one();
         }
     }

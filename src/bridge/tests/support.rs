@@ -28,7 +28,7 @@ use crate::wire::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) const DOMAIN_ID: &str = "5a1d3c6e-7f6f-4d57-9d2c-0d8a3c0b8a11";
-const RUN_ID: &str = "b5c5d0a4-1c38-4c1b-8f5e-2f7a4c1d9e00";
+pub(super) const RUN_ID: &str = "b5c5d0a4-1c38-4c1b-8f5e-2f7a4c1d9e00";
 
 pub(super) const P0: PartitionId = PartitionId { topic: 0, partition: 0 };
 pub(super) const P1: PartitionId = PartitionId { topic: 0, partition: 1 };
