@@ -104,7 +104,7 @@ class Stack(Site):
         """The bridge that most scenarios share; a new one when a scenario has brought the last one down."""
         if self._bridge is None or self._bridge.proc.returncode is not None:
             # A reply that waits for what never comes must not hold up a scenario for a minute.
-            more = {"lookup": {"wait": "6s"}, "retry": {"spent": "1s"}}
+            more = {"retry": {"spent": "1s"}}
             self._bridge = Bridge("handback", GROUP, self.cadence, self.kafka.brokers, self.main, more).wait_ready()
         return self._bridge
 
