@@ -31,6 +31,7 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     let state = RetryState {
         attempts: 5,
+        passed: 1,
         first_seen_ms: 1_795_341_607_120,
         not_before_ms: 1_795_341_637_120,
         last_error: SECRET.to_owned(),
@@ -47,8 +48,8 @@ fn comes_back(record: &Record, state: &RetryState) {
     let Ok((back, its)) = RetryState::restore(standing) else { panic!("what was written cannot be read") };
     assert_eq!(&back, record);
     assert_eq!(
-        (its.attempts, its.first_seen_ms, its.not_before_ms),
-        (state.attempts, state.first_seen_ms, state.not_before_ms)
+        (its.attempts, its.passed, its.first_seen_ms, its.not_before_ms),
+        (state.attempts, state.passed, state.first_seen_ms, state.not_before_ms)
     );
     assert!(its.last_error.len() <= 2048 && !its.last_error.contains(char::is_control));
     assert_eq!(back.headers.count(names::TASK_TOKEN), record.headers.count(names::TASK_TOKEN));

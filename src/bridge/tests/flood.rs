@@ -2,8 +2,11 @@
 
 use super::books::{Act, DEAD_LETTERS};
 use super::model::{Step, not_found, unavailable};
-use super::support::{P0, P1, Stage, complete, completes, fail, heartbeat, millis, play_with, rubbish, seconds};
+use super::support::{
+    P0, P1, Stage, complete, completes, fail, heartbeat, millis, play_with, rubbish, seconds, with_tiers,
+};
 use crate::bridge::seams::PartitionId;
+use crate::bridge::seams::Probed;
 use crate::bridge::sight::{CloseStatus, History, Past, Sight, WorkflowSight};
 use crate::bridge::{Ending, Options, Shared};
 use crate::wire::{OutcomeKind, Record, Target};
@@ -175,6 +178,23 @@ fn tokens_of_another_cluster_are_a_flood() {
 }
 
 #[test]
+fn tokens_of_another_cluster_are_a_flood_before_they_have_gone_through_the_retry_topics() {
+    let tiers = |options: &mut Options, shared: &mut Shared| {
+        two_topics(options, shared);
+        with_tiers(options);
+    };
+    play_with(tiers, async |stage| {
+        stage.engine.always(not_found());
+        stage.engine.on_look(|_| Ok(Sight::Nothing));
+        stage.deliver(P0, completes(0..1000));
+        stage.eventually("stopped", |s| s.reasons().contains("of them unknown")).await;
+        stage.pass(seconds(20)).await;
+        let moved = stage.log.retries.borrow().len();
+        assert!((LIMIT..=LIMIT + IN_HAND).contains(&moved), "{moved}");
+    });
+}
+
+#[test]
 fn duplicates_and_closed_workflows_are_no_flood() {
     play_with(two_topics, async |stage| {
         stage.deliver(P0, completes(0..10));
@@ -340,11 +360,11 @@ fn a_topic_stays_stopped_when_the_engine_is_well_again() {
     play_with(two_topics, async |stage| {
         stage.log.assign(&[OTHER]);
         flood(stage, 200).await;
-        *stage.engine.history.borrow_mut() = Err("down".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Unwell("down".to_owned());
         stage.engine.always(unavailable());
         stage.deliver(OTHER, completes(0..20));
         stage.eventually("the breaker open", |s| is_paused(s, OTHER)).await;
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.engine.always(Step::Ok);
         let before = letters(stage);
         stage.eventually_stored(OTHER, 20).await;
