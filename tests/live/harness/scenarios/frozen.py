@@ -62,7 +62,7 @@ def _freeze_with_work(stack: Stack, topics: dict, victim: Bridge) -> None:
     wait_for("work in the victim's hands", lambda: victim.metric(r"handback_in_flight_records\{") >= 5, 60, every=0.01,
              procs=(victim.proc,))
     victim.proc.signal(signal.SIGSTOP)
-    equal("the victim stands still", victim.get("/livez", timeout=0.5)[0], 0)
+    wait_for("the victim to stand still", lambda: victim.get("/livez", timeout=0.5)[0] == 0, 10)
 
 
 def _comes_back(stack: Stack, victim: Bridge) -> None:
