@@ -11,7 +11,7 @@ from ..stack import Stack
 from . import scenario
 
 WORKFLOWS = 12
-EACH = 40
+EACH = 60
 # Seconds of good and of bad weather on average. Irregular: a steady beat could keep pace with the probes of an open breaker.
 GOOD, BAD = 0.7, 0.3
 
@@ -23,11 +23,11 @@ def dropped_answers(stack: Stack) -> str:
     seed = int(os.environ.get("HANDBACK_LIVE_SEED", str(random.randrange(1_000_000))))
     with Pair("dropped", stack, proxy, topics) as pair:
         fans = pair.answered(WORKFLOWS, EACH)
-        pair.start()
         over = threading.Event()
         weather = threading.Thread(target=_spoil, args=(proxy, over, random.Random(seed)), daemon=True)
         weather.start()
         try:
+            pair.start()
             fans.finish_all()
             fans.wait_outcomes(1.0)
         finally:
