@@ -231,7 +231,9 @@ mod tests {
     #[test]
     fn what_was_stored_and_is_not_committed_may_be_stored_again() {
         let mut partitions = one();
-        (10..20).for_each(|offset| drop(partitions.read(P, offset)));
+        for offset in 10..20 {
+            partitions.read(P, offset);
+        }
         partitions.stored(P, 15);
         assert_eq!(partitions.uncommitted(), [(P, 15)]);
         assert_eq!(partitions.storable(vec![(P, 15)]).0.len(), 1);

@@ -2,9 +2,7 @@
 
 use super::books::{Act, DEAD_LETTERS};
 use super::model::{Step, not_found, unavailable};
-use super::support::{
-    P0, P1, Stage, complete, completes, fail, heartbeat, millis, play_with, rubbish, seconds, with_tiers,
-};
+use super::support::{P0, P1, Stage, complete, completes, fail, heartbeat, millis, play_with, rubbish, seconds};
 use crate::bridge::seams::PartitionId;
 use crate::bridge::seams::Probed;
 use crate::bridge::sight::{CloseStatus, History, Past, Sight, WorkflowSight};
@@ -174,23 +172,6 @@ fn tokens_of_another_cluster_are_a_flood() {
         stage.eventually("stopped", |s| s.reasons().contains("of them unknown")).await;
         stage.pass(seconds(20)).await;
         assert!((LIMIT..=LIMIT + IN_HAND).contains(&letters(stage)), "{}", letters(stage));
-    });
-}
-
-#[test]
-fn tokens_of_another_cluster_are_a_flood_before_they_have_gone_through_the_retry_topics() {
-    let tiers = |options: &mut Options, shared: &mut Shared| {
-        two_topics(options, shared);
-        with_tiers(options);
-    };
-    play_with(tiers, async |stage| {
-        stage.engine.always(not_found());
-        stage.engine.on_look(|_| Ok(Sight::Nothing));
-        stage.deliver(P0, completes(0..1000));
-        stage.eventually("stopped", |s| s.reasons().contains("of them unknown")).await;
-        stage.pass(seconds(20)).await;
-        let moved = stage.log.retries.borrow().len();
-        assert!((LIMIT..=LIMIT + IN_HAND).contains(&moved), "{moved}");
     });
 }
 

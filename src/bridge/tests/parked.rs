@@ -219,3 +219,22 @@ fn without_retry_topics_a_spent_reply_waits_in_place() {
         assert!(path(stage).is_empty() && stage.log.position(&Event::Writing(DEAD_LETTERS.to_owned(), 0)).is_none());
     });
 }
+
+#[test]
+fn tokens_of_another_cluster_are_a_flood_before_they_have_gone_through_the_retry_topics() {
+    play_with(
+        |options, _| {
+            with_tiers(options);
+            options.max_in_flight = 8;
+        },
+        async |stage| {
+            stage.engine.always(not_found());
+            stage.engine.on_look(|_| Ok(Sight::Nothing));
+            stage.deliver(P0, completes(0..1000));
+            stage.eventually("stopped", |s| s.reasons().contains("of them unknown")).await;
+            stage.pass(seconds(20)).await;
+            let moved = path(stage).len();
+            assert!((50..100).contains(&moved), "the limit, and what was in hand: {moved}");
+        },
+    );
+}
