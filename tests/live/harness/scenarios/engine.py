@@ -16,13 +16,16 @@ from . import scenario
 # (The other may have too few left by then: its replies are tried again each for itself.)
 WORKFLOWS = 32
 EACH = 24
+# Calls a second of each bridge: the load must outlast the fault, however fast the machine is and whoever gets partitions first.
+PACE = 60
 
 
 @scenario("engine-restart", own_bridge=True)
 def restart(stack: Stack) -> str:
     """kill -9 of the Cadence server under load: the breaker opens, /readyz says why; started again, everything is applied"""
     cadence, topics = Cadence("cadence-restart"), stack.faults["engine"]
-    with _site(stack, cadence, topics) as site, Pair("engine", site, cadence, topics) as pair:
+    more = {"cadence": {"max_calls_per_second": PACE}}
+    with _site(stack, cadence, topics) as site, Pair("engine", site, cadence, topics, more) as pair:
         fans = pair.answered(WORKFLOWS, EACH)
         pair.start()
         fans.wait_outcomes(0.2)
@@ -48,7 +51,7 @@ def history_gone(stack: Stack) -> str:
     cadence.history_at = history.port
     said = []
     # A call that history does not answer ends at its deadline: not to be waited for as long as by default.
-    more = {"cadence": {"call_timeout": "2s"}}
+    more = {"cadence": {"call_timeout": "2s", "max_calls_per_second": PACE}}
     with _site(stack, cadence, topics) as site, Pair("history", site, cadence, topics, more) as pair:
         fans = pair.answered(WORKFLOWS, EACH)
         pair.start()
@@ -56,6 +59,7 @@ def history_gone(stack: Stack) -> str:
             fans.wait_outcomes(share)
             history.be(way)
             said.append(pair.wait_breaker_open())
+            true("history went amid the work", len(stack.tail.all(topics["outcomes"])) < fans.replies)
             true("the frontend answers", site.worker.domain())
             true("and cannot reach history", not _reaches_history(site, fans.ids[0]))
             history.be(Way.OPEN)
