@@ -166,6 +166,14 @@ pub fn admin(kafka: &Kafka) -> ClientConfig {
     layered(kafka, &[], &no_reading_or_writing, vec![("client.id", client_id(kafka, None))])
 }
 
+/// Keeps OpenSSL from taking itself apart at exit. To be called before there is any client: OpenSSL's handler frees what
+/// librdkafka's threads may still use, for instance in an authentication that a signal finds under way, and the process
+/// would abort on a torn heap instead of ending with its exit code.
+pub fn let_threads_outlive_main() {
+    #[cfg(any(feature = "tls-vendored", feature = "tls-system"))]
+    openssl_sys::init();
+}
+
 /// The properties of `[kafka.properties]` that librdkafka does not take, with its reason. Connects to nobody.
 #[must_use]
 pub fn property_faults(kafka: &Kafka) -> Vec<(String, String)> {
