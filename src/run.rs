@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health, Metrics};
+use crate::bridge::seams::Engine;
 use crate::bridge::{Ailing, Options, Shared, rate_limiter};
+use crate::cadence::Client;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::{self, Producer, ProducerSpec};
@@ -50,15 +52,90 @@ impl Ended {
 ///
 /// Needs a tokio runtime for health and metrics; each worker has a thread and a runtime of its own.
 pub async fn run(settings: &Settings, shutdown: CancellationToken) -> Ended {
-    let health = Arc::new(Health::new());
     let metrics = Arc::new(Metrics::new());
+    let (cadence, counted) = (settings.cadence.clone(), Arc::clone(&metrics));
+    let engines = move || Client::connect(&cadence, Arc::clone(&counted)).map_err(|error| with_source(&error));
+    run_counted(settings, engines, metrics, shutdown).await
+}
+
+/// Runs the bridge as [`run`] does, with engines of the caller's own instead of Cadence clients. `engines` is asked once by
+/// each worker, on the worker's own thread; a text instead of an engine ends the process. Of `[cadence]` only `domains`,
+/// `max_calls_per_second` and `allow_fail_by_id_without_attempt` are heeded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::mpsc::Sender;
+///
+/// use handback::engine::{Accepted, Call, CallError, DomainRef, Engine, Probed, Reach, Sight, Wiring};
+/// use handback::wire::Target;
+///
+/// /// Takes everything, and passes on of which workflow it was.
+/// struct Mine(Sender<String>);
+///
+/// impl Engine for Mine {
+///     async fn call(&self, call: Call<'_>) -> Result<Accepted, CallError> {
+///         let _ = self.0.send(call.target.workflow_id().to_owned());
+///         Ok(Accepted::default())
+///     }
+///     async fn probe_wiring(&self) -> Wiring {
+///         Wiring::Sound
+///     }
+///     async fn probe_history(&self, _domain: &DomainRef, _workflow_id: &str) -> Probed {
+///         Probed::Well
+///     }
+///     async fn domain_name(&self, _id: &str) -> Result<Option<Arc<str>>, CallError> {
+///         Ok(None)
+///     }
+///     async fn look(&self, _target: &Target, _reach: Reach) -> Result<Sight, CallError> {
+///         Ok(Sight::Nothing)
+///     }
+/// }
+/// # use handback::{publish::Publisher, testkit, wire::{Answer, Limits, Request}};
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let usual = handback::config::Settings::default().topics;
+/// # let names = usual.replies.into_iter().chain(usual.retry).chain([usual.outcomes, usual.dead_letters]);
+/// # let broker = testkit::Broker::start(&names.map(|name| (name, 1)).collect::<Vec<_>>())?;
+/// # let settings = testkit::settings(broker.bootstrap_servers(), "http://127.0.0.1:1");
+/// # let value = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/examples/valid/request/full.json"));
+/// # let reply = Request::parse(value)?.reply(Answer::completed("well")?);
+/// # let publisher = Publisher::connect(&settings.kafka)?;
+/// # publisher.publish(reply.into_record("activity-replies".into(), &Limits::default())?).await?;
+///
+/// let (sender, calls) = std::sync::mpsc::channel();
+/// let shutdown = tokio_util::sync::CancellationToken::new();
+/// let bridge = tokio::spawn({
+///     let shutdown = shutdown.clone();
+///     async move { handback::run_with(&settings, move || Ok(Mine(sender.clone())), shutdown).await }
+/// });
+/// # let workflow = tokio::task::spawn_blocking(move || calls.recv_timeout(std::time::Duration::from_secs(60))).await??;
+/// # assert_eq!(workflow, "order-17");
+/// shutdown.cancel();
+/// assert_eq!(bridge.await?.exit, handback::exit::Exit::Ok);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn run_with<E, F>(settings: &Settings, engines: F, shutdown: CancellationToken) -> Ended
+where
+    E: Engine + 'static,
+    F: Fn() -> Result<E, String> + Clone + Send + 'static,
+{
+    run_counted(settings, engines, Arc::new(Metrics::new()), shutdown).await
+}
+
+async fn run_counted<E, F>(settings: &Settings, engines: F, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Ended
+where
+    E: Engine + 'static,
+    F: Fn() -> Result<E, String> + Clone + Send + 'static,
+{
+    let health = Arc::new(Health::new());
     health.raise(STARTING, "the bridge is starting");
     let serving = shutdown.child_token();
     let admin = match serve_admin(settings, &metrics, &health, serving.clone()).await {
         Ok(admin) => admin,
         Err(message) => return Ended::failed(message),
     };
-    let ended = run_workers(settings, &health, &metrics, shutdown).await;
+    let ended = run_workers(settings, &engines, &health, &metrics, shutdown).await;
     serving.cancel();
     if let Some(admin) = admin
         && let Ok(Err(error)) = admin.await
@@ -85,12 +162,17 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
     format!("cannot listen on admin.listen {address}: {error}; choose another address, or \"off\"")
 }
 
-async fn run_workers(
+async fn run_workers<E, F>(
     settings: &Settings,
+    engines: &F,
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
-) -> Ended {
+) -> Ended
+where
+    E: Engine + 'static,
+    F: Fn() -> Result<E, String> + Clone + Send + 'static,
+{
     let observer = Arc::new(Ears { health: Arc::clone(health), metrics: Arc::clone(metrics) });
     let spec = ProducerSpec {
         name: "producer".to_owned(),
@@ -120,6 +202,7 @@ async fn run_workers(
         let setup = Setup {
             settings: settings.clone(),
             options,
+            engines: engines.clone(),
             producer: producer.clone(),
             observer: Arc::clone(&observer),
             shared: shared.clone(),
@@ -157,7 +240,11 @@ fn options_of_all(settings: &Settings, cluster_id: &Arc<str>) -> Vec<Options> {
 }
 
 /// Starts a worker's thread, which tells how it ended whatever happens.
-fn start(setup: Setup, stop: CancellationToken, ends: mpsc::Sender<Ended>) -> std::io::Result<()> {
+fn start<E, F>(setup: Setup<F>, stop: CancellationToken, ends: mpsc::Sender<Ended>) -> std::io::Result<()>
+where
+    E: Engine + 'static,
+    F: Fn() -> Result<E, String> + Send + 'static,
+{
     let worker = setup.options.worker;
     let body = move || {
         let ending = std::panic::catch_unwind(AssertUnwindSafe(|| setup.run(stop))).unwrap_or_else(|_| {

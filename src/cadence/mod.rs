@@ -9,6 +9,7 @@ mod transport;
 
 pub use client::Client;
 pub use transport::ConnectError;
+#[cfg(feature = "dev")]
 pub(crate) use transport::{Metadata, channels};
 
 /// Generated from the vendored protos.

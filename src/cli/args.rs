@@ -49,6 +49,7 @@ pub enum Command {
     /// Try it: broker, engine, bridge and a demo in one process, nothing to install.
     ///
     /// Stays up after the demo and shows how to answer an activity yourself. Of the settings only `[log]` matters.
+    #[cfg(feature = "dev")]
     Dev(Dev),
 
     /// Show the settings in effect and probe Kafka, the topics, Cadence and the domains.
@@ -88,7 +89,9 @@ impl Command {
         match self {
             Self::Run | Self::Check(_) => Need::Everything,
             Self::Settings(SettingsArgs { effective: false, .. }) => Need::Nothing,
-            Self::Dev(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Need::AllButGroup,
+            #[cfg(feature = "dev")]
+            Self::Dev(_) => Need::AllButGroup,
+            Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Need::AllButGroup,
         }
     }
 
@@ -98,6 +101,7 @@ impl Command {
     pub fn usual_log_filter(&self) -> Option<&'static str> {
         match self {
             Self::Run => None,
+            #[cfg(feature = "dev")]
             Self::Dev(_) => Some("error"),
             Self::Check(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Some("off"),
         }
@@ -105,6 +109,7 @@ impl Command {
 }
 
 /// `handback dev`
+#[cfg(feature = "dev")]
 #[derive(Debug, Args)]
 pub struct Dev {
     /// Run the demo once, check its books and exit: 0 when every reply has its outcome.

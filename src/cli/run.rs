@@ -2,9 +2,11 @@
 
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "dev")]
 use super::args::Dev;
 use super::signals;
 use crate::config::Settings;
+#[cfg(feature = "dev")]
 use crate::dev;
 use crate::exit::Exit;
 
@@ -20,6 +22,7 @@ pub(super) async fn run(settings: &Settings) -> Exit {
 }
 
 /// Runs the stack in one process, and its demo.
+#[cfg(feature = "dev")]
 pub(super) async fn dev(args: &Dev) -> Exit {
     let shutdown = CancellationToken::new();
     signals::stop_on(shutdown.clone());

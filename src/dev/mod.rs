@@ -30,7 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::Exit;
 
 pub use broker::{Broker, BrokerError, Cluster};
-pub use stack::settings;
+pub(crate) use stack::Stack;
+pub use stack::{StackError, settings};
 
 /// How `handback dev` is run.
 #[derive(Clone, Debug)]

@@ -19,17 +19,19 @@ pub(super) const PARTITIONS: i32 = 4;
 
 /// Why the stack did not start.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StackError {
+pub enum StackError {
+    /// The broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// The engine's port.
     #[error("cannot start the embedded engine: {0}")]
     Engine(#[from] std::io::Error),
 }
 
 /// Everything that has to run so that a reply finishes an activity.
-pub(super) struct Stack {
-    pub(super) settings: Settings,
-    pub(super) engine: Engine,
+pub(crate) struct Stack {
+    pub(crate) settings: Settings,
+    pub(crate) engine: Engine,
     bridge: JoinHandle<Ended>,
     /// Set once the bridge has ended by itself.
     ended: Option<Ended>,
@@ -41,7 +43,7 @@ pub(super) struct Stack {
 impl Stack {
     /// Starts it. With `usual_ports` the engine and the admin server take the ports that they have in every example, if
     /// those are free.
-    pub(super) async fn start(usual_ports: bool) -> Result<Self, StackError> {
+    pub(crate) async fn start(usual_ports: bool) -> Result<Self, StackError> {
         let usual = Settings::default();
         let topics = [&usual.topics.requests, &usual.topics.outcomes, &usual.topics.dead_letters]
             .into_iter()
@@ -71,7 +73,7 @@ impl Stack {
     }
 
     /// Stops the bridge as a signal would, then the rest.
-    pub(super) async fn stop(self) -> Ended {
+    pub(crate) async fn stop(self) -> Ended {
         self.stop.cancel();
         let ended = match self.ended {
             Some(ended) => ended,

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ears::Ears;
 use super::{Ended, with_source};
+use crate::bridge::seams::Engine;
 use crate::bridge::{self, Ending, Intake, Options, Reads, Shared};
-use crate::cadence;
 use crate::config::{OnRetentionGap, Settings};
 use crate::exit::Exit;
 use crate::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ReaderSpec};
@@ -18,15 +18,17 @@ use crate::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ReaderSpec};
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a worker thread is given.
-pub(super) struct Setup {
+pub(super) struct Setup<F> {
     pub(super) settings: Settings,
     pub(super) options: Options,
+    /// Makes its engine client.
+    pub(super) engines: F,
     pub(super) producer: Producer,
     pub(super) observer: Arc<Ears>,
     pub(super) shared: Shared,
 }
 
-impl Setup {
+impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
     /// The body of a worker thread.
     pub(super) fn run(self, stop: CancellationToken) -> Ended {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -37,10 +39,10 @@ impl Setup {
     }
 
     async fn work(self, stop: CancellationToken) -> Ended {
-        let Self { settings, options, producer, observer, shared } = self;
-        let engine = match cadence::Client::connect(&settings.cadence, Arc::clone(&shared.metrics)) {
+        let Self { settings, options, engines, producer, observer, shared } = self;
+        let engine = match engines() {
             Ok(engine) => engine,
-            Err(error) => return Ended::failed(with_source(&error)),
+            Err(message) => return Ended::failed(message),
         };
         let worker = options.worker;
         let consumer = match kafka::spawn(consumer_spec(&settings, &options, observer)) {

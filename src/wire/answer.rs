@@ -81,6 +81,26 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Completed, with this value as JSON. For bytes that are no JSON, or for no result at all, use [`Answer::Complete`].
+    ///
+    /// # Errors
+    ///
+    /// When `result` cannot be written as JSON.
+    pub fn completed<T: Serialize + ?Sized>(result: &T) -> serde_json::Result<Self> {
+        Ok(Self::Complete { result: Some(serde_json::to_vec(result)?.into()) })
+    }
+
+    /// Failed for this reason, which is what the workflow matches on. For details and other styles use [`Answer::Fail`].
+    #[must_use]
+    pub fn failed(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Fail(Failure {
+            reason: reason.into(),
+            message: Some(message.into()),
+            details: None,
+            style: FailureStyle::Custom,
+        })
+    }
+
     /// Which action it is.
     #[must_use]
     pub fn action(&self) -> Action {

@@ -10,8 +10,30 @@ use serde_json::value::RawValue;
 
 use super::{
     Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Mode, Origin, OutRecord, Record, Refusal,
-    RefusalCode, Target, decode, json, names,
+    RefusalCode, Request, Target, decode, json, names,
 };
+
+impl Request {
+    /// A reply to this request: its token, its key, its trace.
+    ///
+    /// ```
+    /// use handback::wire::{Answer, Limits, Request};
+    ///
+    /// # let value = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/examples/valid/request/full.json"));
+    /// let request = Request::parse(value)?;
+    /// let answer = Answer::completed(&serde_json::json!({"charge_id": "ch_1"}))?;
+    /// let record = request.reply(answer).into_record("activity-replies".into(), &Limits::default())?;
+    /// assert_eq!(&*record.topic, "activity-replies");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn reply(&self, answer: Answer) -> ReplyBuilder {
+        let mut reply = ReplyBuilder::new(Target::Token(self.task_token.clone()), answer);
+        reply.key = self.key();
+        reply.traceparent.clone_from(&self.traceparent);
+        reply
+    }
+}
 
 /// Makes a reply's record. Payloads go as the bytes given: inside a JSON envelope when they are JSON, otherwise in base64 or
 /// in header mode, whichever the contract has for the action.

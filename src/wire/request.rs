@@ -143,8 +143,12 @@ impl Request {
                 headers.push(name, Bytes::copy_from_slice(text.as_bytes()));
             }
         }
-        let key = self.activity.as_ref().map(|it| Bytes::from(format!("{}/{}", it.domain, it.workflow_id)));
-        OutRecord { topic, partition: None, key, value: Some(self.to_value()), headers }
+        OutRecord { topic, partition: None, key: self.key(), value: Some(self.to_value()), headers }
+    }
+
+    /// The record's key, if it says which activity it is.
+    pub(super) fn key(&self) -> Option<Bytes> {
+        self.activity.as_ref().map(|it| Bytes::from(format!("{}/{}", it.domain, it.workflow_id)))
     }
 
     /// The record's value.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the lowest to the highest. A room may use those before it, never those after it.
-const ROOMS: [(&str, usize); 10] = [
+const ROOMS: [(&str, usize); 12] = [
     ("wire", 0),
     ("exit", 0),
     ("config", 1),
@@ -12,8 +12,10 @@ const ROOMS: [(&str, usize); 10] = [
     ("bridge", 3),
     ("kafka", 4),
     ("cadence", 4),
+    ("publish", 5),
     ("run", 5),
     ("dev", 6),
+    ("testkit", 7),
     ("cli", 7),
 ];
 
