@@ -14,6 +14,7 @@ mod kafka_read_back;
 mod kafka_rebalance;
 mod kafka_support;
 mod kafka_trouble;
+mod library;
 mod process;
 mod scenarios_answers;
 mod scenarios_engine;
