@@ -64,11 +64,11 @@ class Site:
 class Stack(Site):
     def __init__(self) -> None:
         self.main, self.load, self.secure, self.looks = names(), names("load-"), names("secure-"), names("looks-")
-        self.kills = names("kills-")
+        self.kills, self.spring = names("kills-"), names("spring-")
         self.faults = {name: names(f"{name}-") for name in FAULTS}
         self.handover = {protocol: names(f"{protocol}-") for protocol in ("classic", "consumer")}
         self.topics = {}
-        for topics in (self.main, self.secure, self.looks):
+        for topics in (self.main, self.secure, self.looks, self.spring):
             self.topics |= flat(topics, PARTITIONS)
         for topics in (self.load, self.kills, *self.faults.values(), *self.handover.values()):
             self.topics |= flat(topics, LOAD_PARTITIONS)
