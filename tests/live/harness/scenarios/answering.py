@@ -1,0 +1,56 @@
+"""The small services of `examples/`, as the workflow sees their answers."""
+
+from .. import examples
+from ..books import equal
+from ..procs import Proc, wait_for
+from ..stack import GROUP, Stack, both
+from . import new_id, scenario
+
+
+@scenario("examples")
+def services(stack: Stack) -> None:
+    """the Python and Node examples answer: a result and a failure each"""
+    stack.bridge()
+    both(lambda: _approval(stack, "approve", "yes", {"kind": "value", "value": {"approved": True}, "details": None}),
+         lambda: _approval(stack, "refuse", "no", {"kind": "custom", "reason": "Refused", "message": "Refused",
+                                                    "details": {"asked": [{"amount": 7}]}}),
+         lambda: _node(stack))
+    stack.books.committed(GROUP, stack.main)
+
+
+def _approval(stack: Stack, name: str, answer: str, seen: dict) -> None:
+    service = examples.approval(stack.kafka.brokers, stack.main, name, "--answer", answer)
+    try:
+        _ready(stack, name, service)
+        _see(stack, name, {"amount": 7}, seen)
+    finally:
+        service.stop(2)
+
+
+def _node(stack: Stack) -> None:
+    name = "node-service"
+    service = examples.node(stack.kafka.brokers, stack.main, name)
+    try:
+        _ready(stack, name, service)
+        _see(stack, name, {"seconds": 1, "numbers": [20, 22]}, {"kind": "value", "value": {"sum": 42}, "details": None})
+        _see(stack, name, {"seconds": 0}, {"kind": "custom", "reason": "NothingToAdd", "message": "NothingToAdd",
+                                          "details": {"input": [{"seconds": 0}]}})
+    finally:
+        service.stop(2)
+
+
+def _ready(stack: Stack, name: str, service: Proc) -> None:
+    wait_for(f"{name} to read its topic", lambda: sum(stack.kafka.members(name).values()), 60, procs=(service,))
+
+
+def _see(stack: Stack, name: str, order: object, seen: dict) -> None:
+    workflow = new_id(name)
+    topics = {**stack.main, "requests": examples.requests(name)}
+    stack.worker.start("Single", workflow, {"script": {**stack.script(topics=topics), "input": order}, "want": "any", "start_to_close": 60})
+    equal(f"{name}: what the workflow saw", stack.worker.result(workflow), seen)
+    token = stack.request_of(workflow, topics=topics).json["task_token"]
+    key = stack.request_of(workflow, topics=topics).key
+    replies = stack.tail.wait(f"the answer for {workflow}", stack.main["replies"][0],
+                              lambda r: r.key == key and r.json.get("action") != "heartbeat")
+    equal(f"{name}: answers", len(replies), 1)
+    stack.books.check(replies[0], "applied", "complete" if seen["kind"] == "value" else "fail", token=token)
