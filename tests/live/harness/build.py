@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 from . import term
-from .paths import LIVE, ROOT, SOURCES
+from .paths import EXAMPLES, LIVE, ROOT, SOURCES
 from .procs import Failed, Proc
 
 CADENCE_SERVER = LIVE / "bin" / "cadence-server"
 WORKER = LIVE / "bin" / "worker"
+GO_EXAMPLE = LIVE / "bin" / "go-worker"
 KAFKA_JARS = LIVE / "kafka"
 # Folders that builds write into.
 _BUILT = {"target", "node_modules", "__pycache__"}
@@ -71,12 +72,18 @@ def stamped(name: str, source: Path, artefact: Path, command: list[str], env: di
     return True
 
 
-def _go(name: str, artefact: Path) -> bool:
+def _go(name: str, artefact: Path, source: Path) -> bool:
     # Low priority: the longest build of all, beside which the others finish.
     command = ["nice", "-n", "5", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(artefact), "."]
     if shutil.which("go") is None:
         raise Failed(f"go is missing, and {name} needs it")
-    return stamped(name, SOURCES / name, artefact, command, {"CGO_ENABLED": "0"})
+    return stamped(name, source, artefact, command, {"CGO_ENABLED": "0"})
+
+
+def _workers() -> bool:
+    """That of the tests, then that of the examples: the second finds most of what it needs compiled by the first."""
+    built = _go("worker", WORKER, SOURCES / "worker")
+    return _go("go-worker", GO_EXAMPLE, EXAMPLES / "go-worker") or built
 
 
 def _kafka() -> bool:
@@ -94,8 +101,8 @@ def _handback() -> bool:
 
 
 def build_all(more: dict[str, Callable[[], bool]], with_handback: bool = True) -> None:
-    steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER), "worker": lambda: _go("worker", WORKER),
-             "kafka": _kafka, **more}
+    steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER, SOURCES / "cadence-server"),
+             "worker": _workers, "kafka": _kafka, **more}
     if with_handback:
         steps["handback"] = _handback
     waiting = set(steps)

@@ -2,7 +2,7 @@
 
 import sys
 
-from .build import stamped
+from .build import GO_EXAMPLE, stamped
 from .paths import EXAMPLES
 from .procs import Proc
 
@@ -43,3 +43,9 @@ def approval(brokers: str, topics: dict, name: str, *more: str) -> Proc:
 def node(brokers: str, topics: dict, name: str, *more: str) -> Proc:
     return Proc(name, ["node", _NODE / "service.js", "--kafka", brokers, "--group", name,
                        "--requests", requests(name), "--outcomes", topics["outcomes"], *more])
+
+
+def go_worker(cadence: str, domain: str, brokers: str, topics: dict, name: str, workflow: str) -> Proc:
+    """Ends when its workflow has ended, and has printed the result."""
+    return Proc(f"{name}-client", [GO_EXAMPLE, "-cadence", cadence, "-domain", domain, "-kafka", brokers, "-requests", requests(name),
+                                   "-replies", topics["replies"][0], "-id", workflow])

@@ -36,7 +36,7 @@ FAULTS = ("storm", "frozen", "engine", "history", "dropped")
 
 
 # Examples with a request topic of their own; they answer where everybody does.
-EXAMPLES = ("python-feedback", "node-feedback", "approve", "refuse", "node-service")
+EXAMPLES = ("python-feedback", "node-feedback", "approve", "refuse", "node-service", "go-worker")
 
 
 class Site:
