@@ -10,7 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import build, procs, term
+from . import build, examples, procs, term
 from .paths import DATA, GROUPS, LOGS
 from .scenarios import ALL, Scenario
 from .stack import Failed, Stack
@@ -54,7 +54,7 @@ def run(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
     DATA.mkdir(parents=True)
     GROUPS.unlink(missing_ok=True)
     try:
-        build.build_all(with_handback=not build_only)
+        build.build_all(examples.BUILDS, with_handback=not build_only)
         return 0 if build_only else _scenarios(chosen, keep)
     except Stopped:
         term.line("stopped")

@@ -6,14 +6,18 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Callable, Iterator
 
 from . import term
-from .paths import LIVE, ROOT, SOURCES
+from .paths import EXAMPLES, LIVE, ROOT, SOURCES
 from .procs import Failed, Proc
 
 CADENCE_SERVER = LIVE / "bin" / "cadence-server"
 WORKER = LIVE / "bin" / "worker"
+GO_EXAMPLE = LIVE / "bin" / "go-worker"
 KAFKA_JARS = LIVE / "kafka"
+# Folders that builds write into.
+_BUILT = {"target", "node_modules", "__pycache__"}
 _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
@@ -27,9 +31,17 @@ def handback() -> Path:
 
 def _digest(folder: Path, command: list[str]) -> str:
     h = hashlib.sha256(repr(command).encode())
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        h.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(_sources(folder)):
+        h.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
     return h.hexdigest()
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_file():
+            yield path
+        elif path.name not in _BUILT:
+            yield from _sources(path)
 
 
 def _run(name: str, command: list[str], cwd: Path, env: dict[str, str]) -> None:
@@ -44,7 +56,7 @@ def _run(name: str, command: list[str], cwd: Path, env: dict[str, str]) -> None:
         raise Failed(f"building {name} failed: {' '.join(command)}", proc.log)
 
 
-def _stamped(name: str, source: Path, artefact: Path, command: list[str], env: dict[str, str]) -> bool:
+def stamped(name: str, source: Path, artefact: Path, command: list[str], env: dict[str, str]) -> bool:
     """True when it had to build."""
     stamp = LIVE / "stamps" / name
     digest = _digest(source, command)
@@ -60,17 +72,23 @@ def _stamped(name: str, source: Path, artefact: Path, command: list[str], env: d
     return True
 
 
-def _go(name: str, artefact: Path) -> bool:
+def _go(name: str, artefact: Path, source: Path) -> bool:
     # Low priority: the longest build of all, beside which the others finish.
     command = ["nice", "-n", "5", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(artefact), "."]
     if shutil.which("go") is None:
         raise Failed(f"go is missing, and {name} needs it")
-    return _stamped(name, SOURCES / name, artefact, command, {"CGO_ENABLED": "0"})
+    return stamped(name, source, artefact, command, {"CGO_ENABLED": "0"})
+
+
+def _workers() -> bool:
+    """That of the tests, then that of the examples: the second finds most of what it needs compiled by the first."""
+    built = _go("worker", WORKER, SOURCES / "worker")
+    return _go("go-worker", GO_EXAMPLE, EXAMPLES / "go-worker") or built
 
 
 def _kafka() -> bool:
     command = ["mvn", "--batch-mode", "--quiet", _MAVEN_GOAL, f"-DoutputDirectory={KAFKA_JARS}"]
-    return _stamped("kafka", SOURCES / "kafka", KAFKA_JARS, command, {})
+    return stamped("kafka", SOURCES / "kafka", KAFKA_JARS, command, {})
 
 
 def _handback() -> bool:
@@ -82,9 +100,9 @@ def _handback() -> bool:
     return True
 
 
-def build_all(with_handback: bool = True) -> None:
-    steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER), "worker": lambda: _go("worker", WORKER),
-             "kafka": _kafka}
+def build_all(more: dict[str, Callable[[], bool]], with_handback: bool = True) -> None:
+    steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER, SOURCES / "cadence-server"),
+             "worker": _workers, "kafka": _kafka, **more}
     if with_handback:
         steps["handback"] = _handback
     waiting = set(steps)

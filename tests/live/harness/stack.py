@@ -9,6 +9,7 @@ from .bridge import Bridge
 from .books import Books
 from .brokers import Brokers
 from .cadence import Cadence, Worker
+from .examples import requests
 from .kafka import Kafka
 from .paths import SOURCES
 from .procs import Failed, Proc, wait_for
@@ -32,6 +33,10 @@ def flat(topics: dict, partitions: int) -> dict[str, int]:
 
 # Sets of topics for faults that need a group of their own.
 FAULTS = ("storm", "frozen", "engine", "history", "dropped")
+
+
+# Examples with a request topic of their own; they answer where everybody does.
+EXAMPLES = ("python-feedback", "node-feedback", "approve", "refuse", "node-service", "go-worker")
 
 
 class Site:
@@ -64,12 +69,13 @@ class Site:
 class Stack(Site):
     def __init__(self) -> None:
         self.main, self.load, self.secure, self.looks = names(), names("load-"), names("secure-"), names("looks-")
-        self.kills = names("kills-")
+        self.kills, self.spring = names("kills-"), names("spring-")
         self.faults = {name: names(f"{name}-") for name in FAULTS}
         self.handover = {protocol: names(f"{protocol}-") for protocol in ("classic", "consumer")}
         self.topics = {}
-        for topics in (self.main, self.secure, self.looks):
+        for topics in (self.main, self.secure, self.looks, self.spring):
             self.topics |= flat(topics, PARTITIONS)
+        self.topics |= {requests(name): PARTITIONS for name in EXAMPLES}
         for topics in (self.load, self.kills, *self.faults.values(), *self.handover.values()):
             self.topics |= flat(topics, LOAD_PARTITIONS)
         self._bridge: Bridge | None = None

@@ -52,6 +52,10 @@ func decode(ctx workflow.Context, answer workflow.Future, want string) (any, err
 		var v []byte
 		err := answer.Get(ctx, &v)
 		return v, err
+	case "any":
+		var v any
+		err := answer.Get(ctx, &v)
+		return v, err
 	case "null":
 		v := &Charge{ChargeID: "untouched"}
 		err := answer.Get(ctx, &v)

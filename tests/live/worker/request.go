@@ -13,23 +13,33 @@ import (
 )
 
 // Script tells the service what to answer. It travels as the activity's input; only the topics matter on this side.
+// With an input of its own the request carries that instead, for services that know of no script.
 type Script struct {
 	Requests string          `json:"requests"`
 	ReplyTo  string          `json:"reply_to"`
 	Attempts json.RawMessage `json:"attempts,omitempty"`
 	OnCancel json.RawMessage `json:"on_cancel,omitempty"`
+	Input    json.RawMessage `json:"input,omitempty"`
+}
+
+// input is what the request says the activity was called with.
+func (s Script) input() (json.RawMessage, error) {
+	if len(s.Input) > 0 {
+		return s.Input, nil
+	}
+	return json.Marshal(s)
 }
 
 // request is the record value on the request topic (wire contract, section 2).
 type request struct {
-	TaskToken               string      `json:"task_token"`
-	Activity                requestedOf `json:"activity"`
-	Input                   []Script    `json:"input"`
-	RequestKey              string      `json:"request_key"`
-	ReplyTo                 string      `json:"reply_to"`
-	ScheduledAt             time.Time   `json:"scheduled_at"`
-	Deadline                time.Time   `json:"deadline"`
-	HeartbeatTimeoutSeconds int         `json:"heartbeat_timeout_seconds,omitempty"`
+	TaskToken               string            `json:"task_token"`
+	Activity                requestedOf       `json:"activity"`
+	Input                   []json.RawMessage `json:"input"`
+	RequestKey              string            `json:"request_key"`
+	ReplyTo                 string            `json:"reply_to"`
+	ScheduledAt             time.Time         `json:"scheduled_at"`
+	Deadline                time.Time         `json:"deadline"`
+	HeartbeatTimeoutSeconds int               `json:"heartbeat_timeout_seconds,omitempty"`
 }
 
 type requestedOf struct {
@@ -53,13 +63,17 @@ func (p *publisher) Ask(ctx context.Context, script Script) (any, error) {
 	info := activity.GetInfo(ctx)
 	run := info.WorkflowExecution
 	key := url.PathEscape(p.domain) + "/" + url.PathEscape(run.ID) + "/" + url.PathEscape(run.RunID) + "/" + url.PathEscape(info.ActivityID)
+	input, err := script.input()
+	if err != nil {
+		return nil, err
+	}
 	value, err := json.Marshal(request{
 		TaskToken: base64.StdEncoding.EncodeToString(info.TaskToken),
 		Activity: requestedOf{
 			Domain: p.domain, WorkflowID: run.ID, RunID: run.RunID, ActivityID: info.ActivityID, Attempt: info.Attempt,
 			ActivityType: info.ActivityType.Name, WorkflowType: info.WorkflowType.Name,
 		},
-		Input:                   []Script{script},
+		Input:                   []json.RawMessage{input},
 		RequestKey:              key,
 		ReplyTo:                 script.ReplyTo,
 		ScheduledAt:             info.ScheduledTimestamp.UTC(),
