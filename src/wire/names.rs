@@ -6,8 +6,14 @@ pub const CONTENT_TYPE: &str = "content-type";
 pub const ENVELOPE_TYPE: &str = "application/vnd.handback.reply+json";
 /// Beginning of its value for CloudEvents in structured mode.
 pub const CLOUD_EVENTS_TYPE: &str = "application/cloudevents";
+/// Its value for one CloudEvent in structured mode, JSON format.
+pub const CLOUD_EVENT_JSON_TYPE: &str = "application/cloudevents+json";
+/// Beginning of the names of attributes in CloudEvents binary mode.
+pub const CE_PREFIX: &str = "ce_";
 /// Present in CloudEvents binary mode.
 pub const CE_SPECVERSION: &str = "ce_specversion";
+/// Beginning of a CloudEvent's `type`; the action follows.
+pub const EVENT_TYPE_PREFIX: &str = "handback.reply.";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace state.

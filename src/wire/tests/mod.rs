@@ -3,6 +3,7 @@
 mod dead_letters;
 mod encoder;
 mod envelope;
+mod events;
 mod failures;
 mod fingerprints;
 mod header_mode;
