@@ -71,15 +71,15 @@ impl<'a> Attributes<'a> {
         let mut headers = Headers::new();
         let given = [
             (names::CE_SPECVERSION, Some(self.specversion)),
-            ("ce_type", Some(&*self.kind)),
-            ("ce_id", Some(self.id)),
-            ("ce_source", Some(self.source)),
-            ("ce_tasktoken", Some(&*self.tasktoken)),
-            ("ce_failurereason", self.failurereason),
-            ("ce_failuremessage", self.failuremessage),
-            ("ce_failurestyle", self.failurestyle),
-            ("ce_idempotencykey", self.idempotencykey),
-            ("ce_traceparent", self.traceparent),
+            (names::CE_TYPE, Some(&*self.kind)),
+            (names::CE_ID, Some(self.id)),
+            (names::CE_SOURCE, Some(self.source)),
+            (names::CE_TASK_TOKEN, Some(&*self.tasktoken)),
+            (names::CE_FAILURE_REASON, self.failurereason),
+            (names::CE_FAILURE_MESSAGE, self.failuremessage),
+            (names::CE_FAILURE_STYLE, self.failurestyle),
+            (names::CE_IDEMPOTENCY_KEY, self.idempotencykey),
+            (names::CE_TRACEPARENT, self.traceparent),
             (names::CONTENT_TYPE, payload.map(|bytes| content_type(bytes))),
         ];
         for (name, text) in given {

@@ -1,5 +1,6 @@
 //! The contract, promise by promise.
 
+mod asyncapi;
 mod dead_letters;
 mod encoder;
 mod envelope;
