@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use handback::wire::{
-    ActivityRef, DeadLetter, Evidence, Headers, Limits, Origin, Outcome, OutcomeKind, Record, TaskToken, TokenPrinter,
-    decode, names,
+    ActivityRef, Answer, DeadLetter, EventRef, Evidence, Headers, Limits, Mode, Origin, Outcome, OutcomeKind, Record,
+    ReplyBuilder, Target, TaskToken, TokenPrinter, decode, names,
 };
 
 /// Size of a usual envelope, and of those in the end-to-end benchmark.
@@ -34,6 +34,18 @@ fn envelope() -> Record {
     let value = bare.replace(r#""note": """#, &format!(r#""note": "{note}""#));
     assert_eq!(value.len(), ENVELOPE_BYTES);
     record(Headers::new(), value)
+}
+
+/// The same result as a CloudEvent.
+fn event(mode: Mode) -> Record {
+    let Ok(token) = TaskToken::check(Bytes::from_static(TOKEN.as_bytes())) else { panic!("not a good token") };
+    let answer = Answer::Complete { result: Some(r#"{"charge_id": "ch_1"}"#.into()) };
+    let named = EventRef { id: "8c1f0d7e-6f1c-4f0e-9d0a-0d8d3f0c2b11".into(), source: "/payments".into() };
+    let builder = ReplyBuilder::new(Target::Token(token), answer).event(named).mode(mode);
+    let Ok(out) = builder.into_record("activity-replies".into(), &Limits::default()) else {
+        panic!("not a good event")
+    };
+    record(out.headers, out.value.unwrap_or_default())
 }
 
 fn outcome(record: &Record) -> Outcome {
@@ -68,6 +80,12 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("header mode, with token check and fingerprint", |bench| {
         bench.iter(|| decode(black_box(&in_headers), &limits));
     });
+    for (name, mode) in [("binary", Mode::BinaryEvent), ("structured", Mode::StructuredEvent)] {
+        let event = event(mode);
+        group.bench_function(format!("CloudEvent, {name}, with token check and fingerprint"), |bench| {
+            bench.iter(|| decode(black_box(&event), &limits));
+        });
+    }
     group.bench_function("refused envelope", |bench| bench.iter(|| decode(black_box(&wrong), &limits)));
     let token = Bytes::from_static(TOKEN.as_bytes());
     group.bench_function("token check alone", |bench| bench.iter(|| TaskToken::check(black_box(token.clone()))));

@@ -87,6 +87,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.idempotency_key = reply.idempotency_key.clone();
                 outcome.fingerprint = Some(reply.fingerprint);
                 outcome.metadata = reply.metadata.clone();
+                outcome.cloud_event = reply.event.clone();
                 outcome.traceparent = reply.traceparent.clone();
                 let target = work.target(reply);
                 outcome.target_key = target.key();
@@ -97,6 +98,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.action = refusal.action;
                 outcome.idempotency_key = refusal.idempotency_key.clone();
                 outcome.metadata = refusal.metadata.clone();
+                outcome.cloud_event = refusal.event.clone();
                 outcome.traceparent = refusal.traceparent.clone();
                 outcome.target_key = refusal.activity.as_ref().and_then(ActivityRef::target_key);
                 refusal.activity.as_ref().map(ActivityView::from)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::wire::FailureStyle;
+use crate::wire::{FailureStyle, Mode};
 
 const REPLY_EXAMPLES: &str = "\
 Examples:
@@ -219,9 +219,31 @@ pub struct Target {
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 
+    /// Write it as a CloudEvent instead of a JSON envelope. A new `id` is made for it.
+    #[arg(long, value_name = "MODE", requires = "token")]
+    pub cloudevents: Option<EventMode>,
+
     /// Check and print the reply, its token redacted, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// How a CloudEvent is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventMode {
+    /// Attributes in headers, the value is the payload.
+    Binary,
+    /// All of it in the value, as JSON.
+    Structured,
+}
+
+impl From<EventMode> for Mode {
+    fn from(mode: EventMode) -> Self {
+        match mode {
+            EventMode::Binary => Self::BinaryEvent,
+            EventMode::Structured => Self::StructuredEvent,
+        }
+    }
 }
 
 /// `handback reply complete`

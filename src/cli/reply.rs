@@ -14,10 +14,15 @@ use super::paint::say;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::send::send;
-use crate::wire::{self, ActivityId, Answer, Failure, Limits, OutRecord, ReplyBuilder, TaskToken, decode_base64};
+use crate::wire::{
+    self, ActivityId, Answer, EventRef, Failure, Limits, OutRecord, ReplyBuilder, TaskToken, decode_base64,
+};
 
 /// A reply read from standard input as a token is at most this long: more is not a token.
 const MAX_TOKEN_TEXT: u64 = 2 * wire::MAX_TOKEN_BYTES as u64;
+
+/// Where a CloudEvent of ours says that it comes from.
+const EVENT_SOURCE: &str = "/handback/reply";
 
 /// Writes one reply.
 pub(super) async fn reply(settings: &Settings, reply: Reply) -> Result<Exit, Failed> {
@@ -35,6 +40,10 @@ pub(super) async fn reply(settings: &Settings, reply: Reply) -> Result<Exit, Fai
     let mut builder = ReplyBuilder::new(named(&target, token.clone())?, answer);
     if let Some(key) = target.idempotency_key {
         builder = builder.idempotency_key(key);
+    }
+    if let Some(mode) = target.cloudevents {
+        let event = EventRef { id: uuid::Uuid::new_v4().to_string(), source: EVENT_SOURCE.to_owned() };
+        builder = builder.event(event).mode(mode.into());
     }
     let record = builder
         .into_record(topic.as_str().into(), &limits(settings, &topic))

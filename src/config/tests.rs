@@ -367,3 +367,17 @@ fn the_readme_shows_every_setting() {
     let (table, _) = rest.split_once("<!-- /settings -->").unwrap();
     assert_eq!(table, Settings::markdown(), "put the output of `handback settings --markdown` between the two marks");
 }
+
+#[test]
+fn asyncapi_has_the_topics_of_the_default_settings() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/asyncapi.yaml");
+    let document: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let channels = document["channels"].as_object().unwrap().values();
+    let mut described: Vec<_> = channels.map(|channel| channel["address"].as_str().unwrap()).collect();
+    let topics = Settings::default().topics;
+    let mut expected = vec![&*topics.requests, &topics.outcomes, &topics.dead_letters];
+    expected.extend(topics.replies.iter().chain(&topics.retry).map(String::as_str));
+    described.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(described, expected);
+}

@@ -26,7 +26,7 @@ section! {
         /// None: what cannot be tried again in place waits there.
         pub retry: Vec<String> = ["30s", "5m", "1h"].map(|delay| format!("activity-replies-retry-{delay}")).into(),
 
-        /// Reply topics whose header-mode values must be JSON (checked only, bytes unchanged).
+        /// Reply topics whose payloads in header mode and in CloudEvents must be JSON (checked only, bytes unchanged).
         pub require_json: Vec<String> = Vec::new(),
 
         // Replies that retention has removed are activities that nobody will ever answer: a person should know first.

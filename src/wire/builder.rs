@@ -1,5 +1,7 @@
 //! Writing replies: for `handback reply`, for services in Rust and for tests.
 
+mod event;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,9 +10,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::event::Attributes;
 use super::{
-    Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Mode, Origin, OutRecord, Record, Refusal,
-    RefusalCode, Request, Target, decode, json, names,
+    Action, ActivityId, Answer, EventRef, Failure, FailureStyle, Headers, Limits, Mode, Origin, OutRecord, Record,
+    Refusal, RefusalCode, Request, Target, decode, json, names,
 };
 
 impl Request {
@@ -45,6 +48,7 @@ pub struct ReplyBuilder {
     metadata: Option<Box<RawValue>>,
     traceparent: Option<String>,
     key: Option<Bytes>,
+    event: Option<EventRef>,
     mode: Option<Mode>,
 }
 
@@ -52,7 +56,16 @@ impl ReplyBuilder {
     /// A reply that says `answer` about `target`.
     #[must_use]
     pub fn new(target: Target, answer: Answer) -> Self {
-        Self { target, answer, idempotency_key: None, metadata: None, traceparent: None, key: None, mode: None }
+        Self {
+            target,
+            answer,
+            idempotency_key: None,
+            metadata: None,
+            traceparent: None,
+            key: None,
+            event: None,
+            mode: None,
+        }
     }
 
     /// Names this answer within its target, 1 to 512 bytes.
@@ -83,6 +96,13 @@ impl ReplyBuilder {
         self
     }
 
+    /// What the CloudEvent calls itself; needed for the modes of CloudEvents, and of no effect in the others.
+    #[must_use]
+    pub fn event(mut self, event: EventRef) -> Self {
+        self.event = Some(event);
+        self
+    }
+
     /// Writes this form, whatever the payload.
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
@@ -102,6 +122,16 @@ impl ReplyBuilder {
             Mode::Envelope => return Err(unfit("an envelope carries details of cancel and heartbeat only as JSON")),
             Mode::Headers if self.metadata.is_some() => return Err(unfit("header mode carries no `metadata`")),
             Mode::Headers => (self.payload(), self.headers()),
+            Mode::BinaryEvent => {
+                let payload = self.payload();
+                let headers = self.attributes()?.headers(payload.as_ref());
+                (payload, headers)
+            }
+            Mode::StructuredEvent => {
+                let mut headers = Headers::new();
+                headers.push(names::CONTENT_TYPE, Bytes::from_static(names::CLOUD_EVENT_JSON_TYPE.as_bytes()));
+                (Some(self.attributes()?.document(self.payload().as_ref())), headers)
+            }
         };
         let key = self.key.clone().unwrap_or_else(|| self.default_key());
         let origin = Origin { topic: Arc::clone(&topic), partition: 0, offset: 0, timestamp_ms: None };
@@ -161,6 +191,18 @@ impl ReplyBuilder {
             + payload.as_ref().map_or(0, |bytes| bytes.len() * 4 / 3)
             + self.metadata.as_ref().map_or(0, |m| m.get().len());
         Bytes::from(json::to_vec(&document, size))
+    }
+
+    fn attributes(&self) -> Result<Attributes<'_>, Box<Refusal>> {
+        let Target::Token(token) = &self.target else {
+            return Err(unfit("a CloudEvent names its activity by task token only"));
+        };
+        if self.metadata.is_some() {
+            return Err(unfit("a CloudEvent carries no `metadata`"));
+        }
+        let event = self.event.as_ref().ok_or_else(|| unfit("a CloudEvent needs an `id` and a `source`"))?;
+        let attributes = Attributes::of(event, token, &self.answer);
+        Ok(attributes.with(self.idempotency_key.as_deref(), self.traceparent.as_deref()))
     }
 
     fn envelope_headers(&self) -> Headers {

@@ -5,6 +5,7 @@ mod record;
 pub mod names;
 
 mod answer;
+mod event;
 mod fingerprint;
 mod print;
 mod refusal;
@@ -32,6 +33,7 @@ pub use answer::{Action, Answer, Failure, FailureStyle, RESERVED_REASON};
 pub use builder::ReplyBuilder;
 pub use dead_letter::{DeadLetter, source_of};
 pub use decode::{Limits, MAX_ID_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, Mode, Reply, decode, decode_base64};
+pub use event::{EventRef, MAX_EVENT_NAME_BYTES};
 pub use fingerprint::Fingerprint;
 pub use ledger::LedgerEntry;
 pub use outcome::{Evidence, Outcome, OutcomeFault, OutcomeKind};

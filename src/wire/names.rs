@@ -6,8 +6,32 @@ pub const CONTENT_TYPE: &str = "content-type";
 pub const ENVELOPE_TYPE: &str = "application/vnd.handback.reply+json";
 /// Beginning of its value for CloudEvents in structured mode.
 pub const CLOUD_EVENTS_TYPE: &str = "application/cloudevents";
+/// Its value for one CloudEvent in structured mode, JSON format.
+pub const CLOUD_EVENT_JSON_TYPE: &str = "application/cloudevents+json";
+/// Beginning of the names of attributes in CloudEvents binary mode.
+pub const CE_PREFIX: &str = "ce_";
 /// Present in CloudEvents binary mode.
 pub const CE_SPECVERSION: &str = "ce_specversion";
+/// CloudEvents binary mode: the action, behind [`EVENT_TYPE_PREFIX`].
+pub const CE_TYPE: &str = "ce_type";
+/// CloudEvents binary mode: names the event, recorded.
+pub const CE_ID: &str = "ce_id";
+/// CloudEvents binary mode: who wrote it, recorded.
+pub const CE_SOURCE: &str = "ce_source";
+/// CloudEvents binary mode: task token, base64 text.
+pub const CE_TASK_TOKEN: &str = "ce_tasktoken";
+/// CloudEvents binary mode: reason of a failure.
+pub const CE_FAILURE_REASON: &str = "ce_failurereason";
+/// CloudEvents binary mode: message of a failure.
+pub const CE_FAILURE_MESSAGE: &str = "ce_failuremessage";
+/// CloudEvents binary mode: style of a failure.
+pub const CE_FAILURE_STYLE: &str = "ce_failurestyle";
+/// CloudEvents binary mode: names the answer within its target.
+pub const CE_IDEMPOTENCY_KEY: &str = "ce_idempotencykey";
+/// CloudEvents binary mode: W3C trace context.
+pub const CE_TRACEPARENT: &str = "ce_traceparent";
+/// Beginning of a CloudEvent's `type`; the action follows.
+pub const EVENT_TYPE_PREFIX: &str = "handback.reply.";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace state.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::json::OnlyObject;
 use super::target::ActivityView;
 use super::time::Millis;
-use super::{Action, ActivityRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, document, json, names};
+use super::{Action, ActivityRef, EventRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, document, json, names};
 
 /// What became of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,6 +140,8 @@ pub struct Outcome {
     pub settled_at_ms: i64,
     /// The service's own fields, an object.
     pub metadata: Option<Box<RawValue>>,
+    /// What the reply's CloudEvent calls itself; the field is there only then.
+    pub cloud_event: Option<Box<EventRef>>,
     /// Trace context of the reply; a header.
     pub traceparent: Option<String>,
     /// Names the target; the record's key. Without one the key names the source.
@@ -167,6 +169,7 @@ impl Outcome {
             received_at_ms,
             settled_at_ms,
             metadata: None,
+            cloud_event: None,
             traceparent: None,
             target_key: None,
             ledger: None,
@@ -247,6 +250,12 @@ impl Outcome {
             doc.time("settled_at", Some(Millis(self.settled_at_ms)));
             // Always an object, so that readers need not ask.
             doc.raw("metadata", self.metadata.as_ref().map_or("{}", |raw| raw.get()));
+            if let Some(event) = &self.cloud_event {
+                doc.object("cloud_event", |doc| {
+                    doc.text("id", Some(&event.id));
+                    doc.text("source", Some(&event.source));
+                });
+            }
         })
     }
 
@@ -256,7 +265,8 @@ impl Outcome {
         let activity = activity.map_or(0, |activity| activity.size_hint());
         let metadata = self.metadata.as_ref().map_or(0, |raw| raw.get().len());
         let free = text(self.reason.as_deref()) + text(self.detail.as_deref()) + text(self.idempotency_key.as_deref());
-        768 + self.source.topic.len() + activity + metadata + free
+        let event = self.cloud_event.as_ref().map_or(0, |event| 64 + event.id.len() + event.source.len());
+        768 + event + self.source.topic.len() + activity + metadata + free
     }
 }
 
@@ -299,6 +309,7 @@ struct OutcomeText {
     received_at: String,
     settled_at: String,
     metadata: Option<Box<RawValue>>,
+    cloud_event: Option<OnlyObject<EventRef>>,
 }
 
 #[derive(Deserialize)]
@@ -337,6 +348,7 @@ impl OutcomeText {
             cancel_requested: self.cancel_requested,
             attempts: self.attempts,
             metadata: self.metadata.filter(|raw| raw.get() != "{}"),
+            cloud_event: self.cloud_event.map(|OnlyObject(event)| Box::new(event)),
             ..Outcome::new(self.outcome, source, received_at_ms, settled_at_ms)
         })
     }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::target::ActivityRef;
 use super::token::RawToken;
-use super::{Action, TokenPrint, TokenPrinter};
+use super::{Action, EventRef, TokenPrint, TokenPrinter};
 
 /// Declares the codes once: variant, code on the wire, meaning for the documentation.
 macro_rules! refusal_codes {
@@ -39,20 +39,21 @@ macro_rules! refusal_codes {
 }
 
 refusal_codes! {
-    Tombstone = "tombstone", "The value is null (a tombstone), and no header says how to read it.";
-    EmptyValue = "empty_value", "The value is empty, and no header says how to read it.";
-    BadUtf8 = "bad_utf8", "The envelope is not UTF-8.";
-    BadJson = "bad_json", "The envelope is not one JSON object.";
-    UnknownField = "unknown_field", "The envelope has a field that the contract does not know.";
+    Tombstone = "tombstone", "The value is null (a tombstone), and the headers do not say that it may be.";
+    EmptyValue = "empty_value", "The value is empty, and the headers do not say that it may be.";
+    BadUtf8 = "bad_utf8", "The envelope or the structured CloudEvent is not UTF-8.";
+    BadJson = "bad_json", "The envelope or the structured CloudEvent is not one JSON object.";
+    UnknownField = "unknown_field", "The envelope has a field that the contract does not know, or the CloudEvent more than 64 extensions.";
     DuplicateField = "duplicate_field", "A field is given twice.";
     MissingField = "missing_field", "A required field is absent, or nothing says what to do.";
     BadField = "bad_field", "A field has the wrong type or a value outside its range.";
     BadBase64 = "bad_base64", "A base64 field does not decode.";
     BadHeader = "bad_header", "A header is not UTF-8 or has a value outside its range.";
-    HeaderRepeated = "header_repeated", "A header that names a token, an action, a target or a reason is given twice.";
+    HeaderRepeated = "header_repeated", "A header that names a token, an action, a target or a reason, or an attribute of a CloudEvent, is given twice.";
     AmbiguousMode = "ambiguous_mode",
         "The correlation id says that the value is a payload, but the value is an envelope for another task token.";
-    CloudEventsUnsupported = "cloud_events_unsupported", "The reply is a CloudEvent, which this version does not read.";
+    CloudEventsUnsupported = "cloud_events_unsupported",
+        "The CloudEvent is in a form that is not read: a batch, another format than JSON, another version than 1.0.";
     NoTarget = "no_target", "Neither a task token nor an activity is named.";
     BadToken = "bad_token", "The task token fails the checks that must hold before the engine is called.";
     TargetMismatch = "target_mismatch", "Token and ids, or two tokens, name different activities.";
@@ -106,6 +107,8 @@ pub struct Refusal {
     pub metadata: Option<Box<RawValue>>,
     /// Trace context of the record.
     pub traceparent: Option<String>,
+    /// What the CloudEvent calls itself, if it was one and that is right.
+    pub event: Option<Box<EventRef>>,
 }
 
 impl Refusal {
@@ -121,6 +124,7 @@ impl Refusal {
             idempotency_key: None,
             metadata: None,
             traceparent: None,
+            event: None,
         }
     }
 

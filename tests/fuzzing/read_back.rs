@@ -83,6 +83,7 @@ pub(crate) fn outcome_is_read_back(outcome: &Outcome) {
     assert_eq!(read.cancel_requested, outcome.cancel_requested);
     let raw = |outcome: &Outcome| outcome.metadata.as_ref().map_or("{}", |raw| raw.get()).to_owned();
     assert_eq!(raw(&read), raw(outcome), "metadata is copied as received");
+    assert_eq!(read.cloud_event, outcome.cloud_event);
     let (entry, topic) = {
         let written = record_of(out.headers.clone(), None);
         let all = written.headers.iter().map(|(name, value)| (name, value.map(|value| &value[..])));

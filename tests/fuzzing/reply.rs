@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
 use handback::wire::{
-    Answer, Fingerprint, Headers, LedgerEntry, Limits, Mode, Outcome, OutcomeKind, Record, Refusal, RefusalCode, Reply,
-    ReplyBuilder, Target, decode, names,
+    Answer, EventRef, Fingerprint, Headers, LedgerEntry, Limits, Mode, Outcome, OutcomeKind, Record, Refusal,
+    RefusalCode, Reply, ReplyBuilder, Target, decode, names,
 };
 use serde_json::value::RawValue;
 
@@ -82,9 +82,21 @@ fn check(record: &Record, limits: &Limits) {
 
 /// Where JSON is required of header mode, that is what decides, however deep it is nested.
 fn only_json_is_taken(record: &Record, read: &Result<Reply, Box<Refusal>>) {
-    let text = std::str::from_utf8(record.value.as_deref().unwrap_or_default());
-    let json = text.is_ok_and(|text| text.is_empty() || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+    let is_json = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes);
+        text.is_ok_and(|text| text.is_empty() || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+    };
+    let json = is_json(record.value.as_deref().unwrap_or_default());
     match read {
+        Ok(Reply { mode: Mode::StructuredEvent, answer, .. }) => {
+            let payload = match answer {
+                Answer::Fail(failure) => failure.details.clone(),
+                answer => answer.engine_payload(),
+            };
+            assert!(payload.is_none_or(|payload| is_json(&payload)), "not JSON, and taken");
+        }
+        // The value is an event, and its data is what was judged.
+        Err(refusal) if refusal.event.is_some() => {}
         // Spring's dead letters hold the request, which is not ours to judge.
         Ok(reply) if reply.mode == Mode::Envelope || record.headers.count(names::SPRING_EXCEPTION) > 0 => {}
         Ok(_) => assert!(json, "not JSON, and taken"),
@@ -98,18 +110,21 @@ fn told(read: &Result<Reply, Box<Refusal>>) -> impl PartialEq + std::fmt::Debug 
     match read {
         Ok(reply) => (
             Some((reply.target.clone(), reply.answer.clone(), reply.mode, reply.fingerprint)),
-            None,
+            (None, reply.event.clone()),
             (reply.idempotency_key.clone(), owned(&reply.metadata), reply.traceparent.clone()),
         ),
         Err(refusal) => (
             None,
-            Some((
-                refusal.code,
-                refusal.detail.clone(),
-                refusal.token.clone(),
-                refusal.activity.clone(),
-                refusal.action,
-            )),
+            (
+                Some((
+                    refusal.code,
+                    refusal.detail.clone(),
+                    refusal.token.clone(),
+                    refusal.activity.clone(),
+                    refusal.action,
+                )),
+                refusal.event.clone(),
+            ),
             (refusal.idempotency_key.clone(), owned(&refusal.metadata), refusal.traceparent.clone()),
         ),
     }
@@ -122,6 +137,8 @@ fn accepted(record: &Record, limits: &Limits, reply: &Reply) {
     match reply.mode {
         Mode::Envelope => as_in_the_envelope(record, reply),
         Mode::Headers => as_in_the_headers(record, reply),
+        Mode::BinaryEvent => as_in_the_attributes(record, reply),
+        Mode::StructuredEvent => as_in_the_event(record, reply),
     }
     written_again_it_is_read_the_same(limits, reply);
     let outcome = Outcome {
@@ -130,6 +147,7 @@ fn accepted(record: &Record, limits: &Limits, reply: &Reply) {
         idempotency_key: reply.idempotency_key.clone(),
         fingerprint: Some(reply.fingerprint),
         metadata: reply.metadata.clone(),
+        cloud_event: reply.event.clone(),
         traceparent: reply.traceparent.clone(),
         target_key: reply.target.key(),
         ledger: LedgerEntry::of(&reply.target, reply, origin().offset).map(|it| Bytes::copy_from_slice(&it.to_bytes())),
@@ -198,10 +216,68 @@ fn as_in_the_headers(record: &Record, reply: &Reply) {
     }
 }
 
+/// The payload as the answer holds it, before anything is made of it for the engine.
+fn payload(answer: &Answer) -> Option<&Bytes> {
+    match answer {
+        Answer::Complete { result: payload }
+        | Answer::Cancel { details: payload }
+        | Answer::Heartbeat { details: payload } => payload.as_ref(),
+        Answer::Fail(failure) => failure.details.as_ref(),
+    }
+}
+
+/// The payload of a binary event is the value; what names the answer stands once.
+fn as_in_the_attributes(record: &Record, reply: &Reply) {
+    for (name, _) in record.headers.iter() {
+        let means = ["specversion", "type", "id", "source", "tasktoken", "idempotencykey", "failurereason"];
+        let means = name.strip_prefix("ce_").is_some_and(|name| means.contains(&name));
+        assert!(!means || record.headers.count(name) == 1, "{name} is given twice, and the reply was taken");
+    }
+    let value = record.value.as_deref().filter(|value| !value.is_empty());
+    assert_eq!(payload(&reply.answer).map(|payload| &payload[..]), value, "other bytes than were received");
+    let Some(event) = &reply.event else { panic!("an event without a name") };
+    let header = |name: &str| record.headers.last(name).map(|value| &value[..]);
+    assert_eq!((header("ce_id"), header("ce_source")), (Some(event.id.as_bytes()), Some(event.source.as_bytes())));
+    let kind = format!("handback.reply.{}", reply.answer.action());
+    assert_eq!((header("ce_type"), header("ce_specversion")), (Some(kind.as_bytes()), Some(&b"1.0"[..])));
+}
+
+/// The payload of a structured event is the text of its `data`, what the string in it says, or its base64 decoded.
+fn as_in_the_event(record: &Record, reply: &Reply) {
+    let Some(value) = &record.value else { panic!("an event without a value") };
+    let Ok(fields) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(value) else { panic!("not an object") };
+    let given = |name: &str| fields.get(name).filter(|raw| raw.get() != "null").copied();
+    let text = |name: &str| given(name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    let Some(event) = &reply.event else { panic!("an event without a name") };
+    assert_eq!((text("id"), text("source")), (Some(event.id.clone()), Some(event.source.clone())));
+    assert_eq!(text("type"), Some(format!("handback.reply.{}", reply.answer.action())));
+    assert_eq!(text("specversion").as_deref(), Some("1.0"));
+    assert_eq!(text("idempotencykey"), reply.idempotency_key);
+    let payload = payload(&reply.answer);
+    assert!(payload.is_none_or(|payload| !payload.is_empty()), "no bytes are nothing");
+    match (text("data_base64"), fields.get("data")) {
+        (Some(encoded), _) => {
+            let standard = encoded.trim_end_matches('=').replace('-', "+").replace('_', "/");
+            assert_eq!(STANDARD_NO_PAD.encode(payload.map(|it| &it[..]).unwrap_or_default()), standard, "other bytes");
+        }
+        (None, None) => assert_eq!(payload, None, "a payload from nowhere"),
+        (None, Some(raw)) => {
+            let exact = payload.is_some_and(|payload| payload == raw.get().as_bytes());
+            let said = text("data").unwrap_or_default();
+            let content =
+                text("datacontenttype").is_some() && payload.map_or("".as_bytes(), |it| it) == said.as_bytes();
+            assert!(exact || content, "other bytes than were received");
+        }
+    }
+}
+
 fn written_again_it_is_read_the_same(limits: &Limits, reply: &Reply) {
     let mut builder = ReplyBuilder::new(reply.target.clone(), reply.answer.clone()).mode(reply.mode);
     if let Some(key) = &reply.idempotency_key {
         builder = builder.idempotency_key(key.clone());
+    }
+    if let Some(event) = &reply.event {
+        builder = builder.event(EventRef::clone(event));
     }
     if let Some(metadata) = &reply.metadata {
         builder = builder.metadata(metadata.clone());
@@ -233,6 +309,7 @@ fn refused(record: &Record, refusal: &Refusal) {
         activity: refusal.activity.clone(),
         idempotency_key: refusal.idempotency_key.clone(),
         metadata: refusal.metadata.clone(),
+        cloud_event: refusal.event.clone(),
         traceparent: refusal.traceparent.clone(),
         ..Outcome::new(OutcomeKind::Rejected, origin(), 0, 1)
     };

@@ -242,6 +242,26 @@ fn a_dry_run_shows_the_reply_without_its_token_and_writes_nothing() {
 }
 
 #[test]
+fn a_reply_can_be_written_as_a_cloud_event() {
+    let shown = |mode: &str| {
+        let args =
+            ["reply", "complete", "--token", "-", "--result", "{\"a\": 1.10}", "--cloudevents", mode, "--dry-run"];
+        let ended = piped(&args, &[], &token());
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert!(ended.out.contains("[token]") && !ended.out.contains(&token()), "{}", ended.out);
+        ended.out
+    };
+    let binary = shown("binary");
+    assert!(binary.contains("header  ce_type: handback.reply.complete\n"), "{binary}");
+    assert!(binary.contains("value   {\"a\": 1.10}\n"), "{binary}");
+    let structured = shown("structured");
+    assert!(structured.contains("header  content-type: application/cloudevents+json\n"), "{structured}");
+    assert!(structured.contains("\"data\":{\"a\": 1.10}"), "{structured}");
+    let id = |text: &str| text.split("ce_id: ").nth(1).map(|rest| rest.split('\n').next().unwrap().to_owned());
+    assert!(id(&binary).is_some() && id(&binary) != id(&shown("binary")), "each has an id of its own");
+}
+
+#[test]
 fn a_reply_that_handback_would_refuse_is_not_written() {
     let env = [("HANDBACK__KAFKA__BROKERS", "nowhere.invalid:1")];
     for (args, part) in [

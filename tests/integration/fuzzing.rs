@@ -270,6 +270,18 @@ fn the_memory_of_hostile_records_is_bounded() {
     check("headers", spring.clone());
     spring.extend_from_slice(&vec![1; MANY]);
     check("headers", spring);
+    let event = |rest: String| {
+        let required =
+            r#""specversion":"1.0","type":"handback.reply.complete","id":"e","source":"/s","tasktoken":"~<@@>~""#;
+        headers(&format!("content-type: application/cloudevents+json\n\n{{{required},{rest}}}"));
+    };
+    event(format!(r#""data": {}{}"#, "[".repeat(MANY), "]".repeat(MANY)));
+    event(format!(r#""data_base64": "{}""#, "A".repeat(2 * MANY)));
+    event(format!(r#""datacontenttype": "text/plain", "data": "{}""#, "\\ud83d\\ude00".repeat(MANY / 4)));
+    event((0..MANY / 16).map(|n| format!("\"x{n}\":0,")).collect::<String>() + "\"data\":1");
+    event(format!(r#""failuremessage": "{}""#, "\\u0001".repeat(MANY / 8)));
+    headers(&format!("ce_specversion: 1.0\n{}", "ce_id: x\n".repeat(MANY / 16)));
+    headers(&format!("ce_specversion: 1.0\nce_id: {}", "x".repeat(MANY)));
     let token = String::from_utf8(fs::read(folder("corpus").join("token/escapes")).unwrap()).unwrap();
     let long = token.replace(r#""activityId":""#, &format!(r#""activityId":"{}"#, "\\n".repeat(15_000)));
     assert!(long.len() > 30_000);

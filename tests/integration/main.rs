@@ -21,6 +21,7 @@ mod scenarios_engine;
 mod scenarios_flood;
 mod scenarios_limits;
 mod scenarios_log;
+mod scenarios_payloads;
 mod scenarios_process;
 mod scenarios_reasons;
 mod scenarios_repeats;

@@ -10,6 +10,8 @@ dropped then. A step:
   reply         fields of the JSON envelope; the target is added
   result_text   instead of `reply`: a completion whose result is this JSON text, byte for byte
   value_base64  instead of `reply`: header mode, these bytes are the payload; kafka_correlationId is echoed
+  event         instead of `reply`: a CloudEvent, written by its SDK. {"mode": "binary" or "structured", "action": ...,
+                "attributes": more attributes, "data": JSON, or "data_base64": bytes}
   headers       more headers
   target        "token" (default) or "id" (workflow, run and activity id, no attempt)
   times         do the step so often (default 1)
@@ -23,6 +25,9 @@ import signal
 import sys
 import time
 
+from cloudevents.core.bindings.kafka import to_binary, to_structured
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Consumer, KafkaException, Producer
 
 
@@ -101,6 +106,10 @@ class Service:
         if "value_base64" in step:
             headers.append(("kafka_correlationId", job["correlation"]))
             value = base64.b64decode(step["value_base64"])
+        elif "event" in step:
+            message = self._event(job["request"], step["event"])
+            headers += message.headers.items()
+            value = message.value
         else:
             target = self._target(job["request"], step.get("target", "token"))
             if "result_text" in step:
@@ -108,6 +117,14 @@ class Service:
             else:
                 value = json.dumps({**target, **step["reply"]}).encode()
         self._producer.produce(job["reply_to"], value=value, key=job["key"], headers=headers, on_delivery=self._delivered)
+
+    @staticmethod
+    def _event(request: dict, said: dict):
+        attributes = {"type": f"handback.reply.{said['action']}", "source": "/live/service", "tasktoken": request["task_token"],
+                      **said.get("attributes", {})}
+        data = base64.b64decode(said["data_base64"]) if "data_base64" in said else said.get("data")
+        write = {"binary": to_binary, "structured": to_structured}[said["mode"]]
+        return write(CloudEvent(attributes=attributes, data=data), JSONFormat())
 
     @staticmethod
     def _target(request: dict, kind: str) -> dict:

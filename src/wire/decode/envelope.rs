@@ -47,11 +47,8 @@ const WORDS: Words = Words {
 };
 
 pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<Draft, Fault> {
-    let value = value(record, limits)?;
-    let text = std::str::from_utf8(value).map_err(|fault| {
-        let detail = format!("the value is not UTF-8 from byte {} on", fault.valid_up_to());
-        Fault::new(RefusalCode::BadUtf8, detail)
-    })?;
+    let value = value(record, limits, "no header names a task token")?;
+    let text = utf8(value)?;
     let fields = json::object(text, &FIELDS, Others::Refuse).map_err(|fault| not_an_object("the value", fault))?;
     let envelope = Envelope { fields: &fields, value, limits };
     envelope.draft(record, seen).inspect_err(|_| {
@@ -60,18 +57,26 @@ pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<
     })
 }
 
-fn value<'a>(record: &'a Record, limits: &Limits) -> Result<&'a Bytes, Fault> {
+/// The value of a record that says everything in it. `why` says why it must have one.
+pub(super) fn value<'a>(record: &'a Record, limits: &Limits, why: &str) -> Result<&'a Bytes, Fault> {
     let Some(value) = &record.value else {
-        return Err(Fault::new(RefusalCode::Tombstone, "the value is null, and no header names a task token"));
+        return Err(Fault::new(RefusalCode::Tombstone, format!("the value is null, and {why}")));
     };
     if value.is_empty() {
-        return Err(Fault::new(RefusalCode::EmptyValue, "the value is empty, and no header names a task token"));
+        return Err(Fault::new(RefusalCode::EmptyValue, format!("the value is empty, and {why}")));
     }
     let limit = limits.max_envelope_bytes();
     if value.len() > limit {
         return Err(too_large("the value", value.len(), limit));
     }
     Ok(value)
+}
+
+pub(super) fn utf8(value: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(value).map_err(|fault| {
+        let detail = format!("the value is not UTF-8 from byte {} on", fault.valid_up_to());
+        Fault::new(RefusalCode::BadUtf8, detail)
+    })
 }
 
 fn target(fields: &Fields<'_, 9>, seen: &mut Seen) -> Result<Target, Fault> {
@@ -114,12 +119,14 @@ impl Envelope<'_> {
         check_names(self.fields, "", &FIELDS)?;
         let target = target?;
         let answer = self.answer(&target, seen)?;
-        agree_with_headers(&record.headers, answer.action())?;
+        agree_with_headers(&record.headers, answer.action(), "the envelope")?;
         Ok(Draft {
             idempotency_key: idempotency_key(self.fields)?,
             metadata: metadata(self.fields, self.limits)?,
             target,
             answer,
+            traceparent: None,
+            event: None,
             mode: Mode::Envelope,
         })
     }
@@ -256,9 +263,9 @@ pub(super) fn check_failure(failure: &Failure, reason: &str, message: &str) -> R
     Ok(())
 }
 
-/// A failure must never become the result of a completion: headers that say otherwise than the envelope are an error,
-/// although nothing else in them is read.
-fn agree_with_headers(headers: &Headers, action: Action) -> Result<(), Fault> {
+/// A failure must never become the result of a completion: headers that say otherwise than the envelope or the event are
+/// an error, although nothing else in them is read.
+pub(super) fn agree_with_headers(headers: &Headers, action: Action, what: &str) -> Result<(), Fault> {
     let other = headers.last(names::ACTION).is_some_and(|said| said[..] != *action.as_str().as_bytes());
     let name = if other {
         names::ACTION
@@ -267,7 +274,7 @@ fn agree_with_headers(headers: &Headers, action: Action) -> Result<(), Fault> {
     } else {
         return Ok(());
     };
-    let detail = format!("header {name} contradicts the envelope, which says {action}");
+    let detail = format!("header {name} contradicts {what}, which says {action}");
     Err(Fault::new(RefusalCode::Contradiction, detail))
 }
 
@@ -300,7 +307,7 @@ fn optional_text<'a>(raw: Option<&'a RawValue>, prefix: &str, name: &str) -> Res
     json::text(raw).map(Some).ok_or_else(wrong)
 }
 
-fn base64_field(raw: &RawValue, name: &str) -> Result<Bytes, Fault> {
+pub(super) fn base64_field(raw: &RawValue, name: &str) -> Result<Bytes, Fault> {
     let Some(text) = json::text(raw) else {
         return Err(Fault::new(RefusalCode::BadField, format!("`{name}` must be a string")));
     };
@@ -309,11 +316,11 @@ fn base64_field(raw: &RawValue, name: &str) -> Result<Bytes, Fault> {
 }
 
 /// No bytes are nothing: the engine's clients cannot decode an empty payload.
-fn some_bytes(bytes: Bytes) -> Option<Bytes> {
+pub(super) fn some_bytes(bytes: Bytes) -> Option<Bytes> {
     Some(bytes).filter(|bytes| !bytes.is_empty())
 }
 
-fn not_an_object(what: &str, fault: NotAnObject) -> Fault {
+pub(super) fn not_an_object(what: &str, fault: NotAnObject) -> Fault {
     let detail = match fault {
         NotAnObject::OtherValue => format!("{what} is JSON, but not an object"),
         NotAnObject::Syntax(problem) => format!("{what} is not JSON: {problem}"),

@@ -10,8 +10,10 @@ pub(super) enum Form {
     Envelope,
     /// Header mode.
     Headers,
-    /// CloudEvents, structured or binary.
-    CloudEvents,
+    /// CloudEvents, structured mode.
+    StructuredEvent,
+    /// CloudEvents, binary mode.
+    BinaryEvent,
 }
 
 impl Form {
@@ -21,8 +23,11 @@ impl Form {
         if begins_with(content_type, names::ENVELOPE_TYPE) {
             return Ok(Self::Envelope);
         }
-        if begins_with(content_type, names::CLOUD_EVENTS_TYPE) || given(headers, names::CE_SPECVERSION) {
-            return Ok(Self::CloudEvents);
+        if begins_with(content_type, names::CLOUD_EVENTS_TYPE) {
+            return Ok(Self::StructuredEvent);
+        }
+        if given(headers, names::CE_SPECVERSION) {
+            return Ok(Self::BinaryEvent);
         }
         if given(headers, names::TASK_TOKEN) || given(headers, names::ACTIVITY_ID) {
             return Ok(Self::Headers);

@@ -27,7 +27,9 @@ pub(super) fn read(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<
     let idempotency_key = idempotency_key(&record.headers);
     match answer(record, limits, seen) {
         Ok((target, answer)) => {
-            Ok(Draft { target, answer, idempotency_key: idempotency_key?, metadata: None, mode: Mode::Headers })
+            let idempotency_key = idempotency_key?;
+            let (metadata, traceparent, event) = (None, None, None);
+            Ok(Draft { target, answer, idempotency_key, metadata, traceparent, event, mode: Mode::Headers })
         }
         Err(fault) => {
             seen.idempotency_key = idempotency_key.ok().flatten();
@@ -57,7 +59,7 @@ fn answer(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<(Target, 
     };
     check_answer(&answer, &target, place, limits)?;
     if limits.require_json && !spring {
-        check_json(record)?;
+        check_json(record.value.as_ref(), "the value")?;
     }
     Ok((target, answer))
 }
@@ -177,10 +179,10 @@ fn spring_failure(headers: &Headers) -> Result<Failure, Fault> {
     Ok(failure)
 }
 
-fn check_json(record: &Record) -> Result<(), Fault> {
-    match &record.value {
-        Some(value) if !value.is_empty() && !json::is_json(value) => {
-            let detail = "the value is not JSON, which this topic requires; a text needs quotes";
+pub(super) fn check_json(payload: Option<&Bytes>, place: &str) -> Result<(), Fault> {
+    match payload {
+        Some(payload) if !payload.is_empty() && !json::is_json(payload) => {
+            let detail = format!("{place} is not JSON, which this topic requires; a text needs quotes");
             Err(Fault::new(RefusalCode::RequireJson, detail))
         }
         _ => Ok(()),
@@ -188,7 +190,7 @@ fn check_json(record: &Record) -> Result<(), Fault> {
 }
 
 /// A header that may be given once only.
-fn once<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a Bytes>, Fault> {
+pub(super) fn once<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a Bytes>, Fault> {
     let mut values = headers.iter().filter(|(other, _)| *other == name);
     let value = values.next().and_then(|(_, value)| value);
     match values.next() {

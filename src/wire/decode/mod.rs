@@ -2,6 +2,7 @@
 
 mod base64;
 mod envelope;
+mod events;
 mod form;
 mod headers;
 mod target;
@@ -16,7 +17,7 @@ use self::form::Form;
 use super::refusal::Fault;
 use super::token::RawToken;
 use super::{
-    Action, ActivityRef, Answer, Fingerprint, Headers, Record, Refusal, RefusalCode, Target, TaskToken, names,
+    Action, ActivityRef, Answer, EventRef, Fingerprint, Headers, Record, Refusal, RefusalCode, Target, TaskToken, names,
 };
 
 /// Longest idempotency key, in bytes (contract, section 3.1).
@@ -41,7 +42,7 @@ pub struct Limits {
     pub max_payload_bytes: usize,
     /// Largest `metadata`: it is copied into the outcome (16 KiB).
     pub max_metadata_bytes: usize,
-    /// Whether payloads in header mode must be JSON.
+    /// Whether payloads in header mode and in CloudEvents must be JSON.
     pub require_json: bool,
     /// Whether `fail` by id without an attempt is let through, although a repeat burns the next attempt.
     pub allow_fail_by_id_without_attempt: bool,
@@ -79,6 +80,8 @@ pub struct Reply {
     pub metadata: Option<Box<RawValue>>,
     /// W3C trace context of the record.
     pub traceparent: Option<String>,
+    /// What the CloudEvent calls itself, when it was one.
+    pub event: Option<Box<EventRef>>,
     /// How the record was read.
     pub mode: Mode,
     /// Fingerprint of the answer.
@@ -103,6 +106,10 @@ pub enum Mode {
     Envelope,
     /// In headers; the value is the payload.
     Headers,
+    /// As a CloudEvent in binary mode: attributes in `ce_` headers; the value is the payload.
+    BinaryEvent,
+    /// As a CloudEvent in structured mode, JSON format.
+    StructuredEvent,
 }
 
 /// Reads a reply. Pure: no clock, no look-up; work and memory are bounded by the size of the record.
@@ -118,10 +125,8 @@ pub fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
     let draft = match Form::of(record) {
         Ok(Form::Envelope) => envelope::read(record, limits, &mut seen),
         Ok(Form::Headers) => headers::read(record, limits, &mut seen),
-        Ok(Form::CloudEvents) => Err(Fault::new(
-            RefusalCode::CloudEventsUnsupported,
-            "the reply is a CloudEvent; write a JSON envelope or use the handback-* headers",
-        )),
+        Ok(Form::BinaryEvent) => events::read_binary(record, limits, &mut seen),
+        Ok(Form::StructuredEvent) => events::read_structured(record, limits, &mut seen),
         Err(fault) => Err(fault),
     };
     match draft {
@@ -138,6 +143,8 @@ struct Seen {
     action: Option<Action>,
     idempotency_key: Option<String>,
     metadata: Option<Box<RawValue>>,
+    traceparent: Option<String>,
+    event: Option<Box<EventRef>>,
 }
 
 impl Seen {
@@ -154,7 +161,8 @@ impl Seen {
             action: self.action,
             idempotency_key: self.idempotency_key,
             metadata: self.metadata,
-            traceparent: traceparent(headers),
+            traceparent: self.traceparent.or_else(|| traceparent(headers)),
+            event: self.event,
         }
     }
 }
@@ -165,6 +173,9 @@ struct Draft {
     answer: Answer,
     idempotency_key: Option<String>,
     metadata: Option<Box<RawValue>>,
+    /// The event's own. Without one the record's counts.
+    traceparent: Option<String>,
+    event: Option<Box<EventRef>>,
     mode: Mode,
 }
 
@@ -176,15 +187,21 @@ impl Draft {
             answer: self.answer,
             idempotency_key: self.idempotency_key,
             metadata: self.metadata,
-            traceparent: traceparent(headers),
+            traceparent: self.traceparent.or_else(|| traceparent(headers)),
+            event: self.event,
             mode: self.mode,
         }
     }
 }
 
-/// The trace context, if it can be one. Never a reason to refuse: tracing must not cost an answer.
+/// The trace context of the headers.
 fn traceparent(headers: &Headers) -> Option<String> {
-    let value = std::str::from_utf8(headers.last(names::TRACEPARENT)?).ok()?;
+    trace_context(headers.last(names::TRACEPARENT)?)
+}
+
+/// The trace context, if it can be one. Never a reason to refuse: tracing must not cost an answer.
+fn trace_context(value: &[u8]) -> Option<String> {
+    let value = std::str::from_utf8(value).ok()?;
     let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     let fits = (55..=MAX_TRACEPARENT_BYTES).contains(&value.len()) && value.bytes().all(plain);
     fits.then(|| value.to_owned())

@@ -194,9 +194,15 @@ fn the_form_is_chosen_in_the_order_of_the_contract() {
     let mode = |headers: &[(&'static str, &str)]| read(&record(headers, Some(&value))).map(|reply| reply.mode);
     let envelope_type = ("content-type", "application/vnd.handback.reply+json;v=1");
     assert_eq!(mode(&[envelope_type, ce, by_header]).unwrap(), Mode::Envelope);
-    for cloud in [&[("content-type", "APPLICATION/CloudEvents-batch+json"), by_header][..], &[ce, by_header]] {
-        assert_eq!(mode(cloud).expect_err("not yet").code, RefusalCode::CloudEventsUnsupported);
-    }
+    let structured = ("content-type", "APPLICATION/CloudEvents+json");
+    assert_eq!(
+        mode(&[structured, ce, by_header]).expect_err("no event").detail,
+        "`specversion` is missing or empty; every CloudEvent has it"
+    );
+    assert_eq!(
+        mode(&[ce, by_header]).expect_err("no event").detail,
+        "header ce_type is missing or empty; every CloudEvent has it"
+    );
     assert_eq!(mode(&[("content-type", "application/json"), by_header]).unwrap(), Mode::Headers);
     assert_eq!(mode(&[("content-type", "application/json")]).unwrap(), Mode::Envelope);
     assert_eq!(

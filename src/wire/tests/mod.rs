@@ -1,8 +1,10 @@
 //! The contract, promise by promise.
 
+mod asyncapi;
 mod dead_letters;
 mod encoder;
 mod envelope;
+mod events;
 mod failures;
 mod fingerprints;
 mod header_mode;

@@ -37,16 +37,26 @@ fn target() -> impl Strategy<Value = Target> {
             Target::ById(ActivityId { domain, workflow_id, run_id: RUN_ID.into(), activity_id, attempt })
         },
     );
-    let by_token = (".{1,20}", 1..i64::MAX, 0..i64::MAX).prop_map(|(workflow_id, schedule_id, attempt)| {
+    prop_oneof![by_id, token_target()]
+}
+
+fn token_target() -> impl Strategy<Value = Target> {
+    (".{1,20}", 1..i64::MAX, 0..i64::MAX).prop_map(|(workflow_id, schedule_id, attempt)| {
         let workflow_id = serde_json::to_string(&workflow_id).unwrap();
         let json = token_with(&workflow_id[1..workflow_id.len() - 1], schedule_id, attempt);
         Target::Token(TaskToken::check(json.into()).unwrap())
-    });
-    prop_oneof![by_id, by_token]
+    })
 }
 
 /// Names that mean something, so that random headers reach every branch.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 23] = [
+    names::CE_SPECVERSION,
+    "ce_type",
+    "ce_id",
+    "ce_source",
+    "ce_tasktoken",
+    "ce_failurereason",
+    "ce_traceparent",
     names::CONTENT_TYPE,
     names::CORRELATION_ID,
     names::TASK_TOKEN,
@@ -72,6 +82,9 @@ fn header() -> impl Strategy<Value = (String, Option<Bytes>)> {
         Just(Bytes::from(token_base64())),
         Just(Bytes::from_static(b"complete")),
         Just(Bytes::from_static(b"fail")),
+        Just(Bytes::from_static(b"1.0")),
+        Just(Bytes::from_static(b"handback.reply.complete")),
+        Just(Bytes::from_static(b"application/cloudevents+json")),
     ];
     ((0..NAMES.len()).prop_map(|index| NAMES[index].to_owned()), option::of(value))
 }
@@ -131,6 +144,22 @@ proptest! {
         prop_assert_eq!(&reply.answer, &answer);
         prop_assert_eq!(reply.idempotency_key, key);
         prop_assert_eq!(reply.fingerprint, Fingerprint::of(&answer));
+    }
+
+    #[test]
+    fn an_event_is_read_as_it_was_written_in_both_modes(token in token_target(), answer in answer(), key in option::of(".{1,20}"), names in (".{1,20}", ".{1,20}")) {
+        let event = EventRef { id: names.0, source: names.1 };
+        for mode in [Mode::BinaryEvent, Mode::StructuredEvent] {
+            let mut builder = ReplyBuilder::new(token.clone(), answer.clone()).event(event.clone()).mode(mode);
+            if let Some(key) = &key {
+                builder = builder.idempotency_key(key);
+            }
+            let out = builder.into_record("activity-replies".into(), &Limits::default()).unwrap();
+            let record = Record { origin: origin(), key: out.key, value: out.value, headers: out.headers };
+            let reply = read(&record).unwrap();
+            prop_assert_eq!((&reply.target, &reply.answer, reply.mode), (&token, &answer, mode));
+            prop_assert_eq!((&reply.idempotency_key, reply.event.as_deref()), (&key, Some(&event)));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 
-fn schemas() -> PathBuf {
+pub(super) fn schemas() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")
 }
 
@@ -44,32 +44,45 @@ fn code(name: &str) -> RefusalCode {
     RefusalCode::parse(name.split("--").next().unwrap()).unwrap_or_else(|| panic!("{name} names no code"))
 }
 
+/// A way to write a reply in the value alone: its schema, and headers that say that it is this way.
+fn ways() -> [(&'static str, Vec<(&'static str, &'static str)>); 2] {
+    [("reply", Vec::new()), ("cloud-event", vec![(names::CONTENT_TYPE, names::CLOUD_EVENT_JSON_TYPE)])]
+}
+
 #[test]
 fn valid_replies_pass_the_schema_and_are_read() {
-    let schema = schema("reply");
-    for (name, value) in examples("valid/reply") {
-        validates(&schema, &name, &value);
-        let reply = read(&record(&[], Some(&value))).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
-        let action = name.split(['-', '.']).next().unwrap();
-        assert_eq!(reply.answer.action().as_str(), action, "{name}");
+    for (way, headers) in ways() {
+        let schema = schema(way);
+        for (name, value) in examples(&format!("valid/{way}")) {
+            validates(&schema, &name, &value);
+            let mut record = record(&headers, Some(&value));
+            if name.contains("by-correlation-id") {
+                record.headers.push(names::CORRELATION_ID, Bytes::from(token_json()));
+            }
+            let reply = read(&record).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+            let action = name.split(['-', '.']).next().unwrap();
+            assert_eq!(reply.answer.action().as_str(), action, "{name}");
+        }
     }
 }
 
 #[test]
 fn invalid_replies_are_refused_with_the_code_they_are_named_after() {
-    let schema = schema("reply");
-    for (name, value) in examples("invalid/reply/schema") {
-        let json: Value = serde_json::from_slice(&value).unwrap();
-        assert!(!schema.is_valid(&json), "{name} passes the schema");
-        let refusal = read(&record(&[], Some(&value))).expect_err(&name);
-        assert_eq!(refusal.code, code(&name), "{name}: {refusal}");
-    }
-    for (name, value) in examples("invalid/reply/decoder") {
-        if let Ok(json) = serde_json::from_slice::<Value>(&value) {
-            assert!(schema.is_valid(&json), "{name} fails the schema: move it to the folder `schema`");
+    for (way, headers) in ways() {
+        let schema = schema(way);
+        for (name, value) in examples(&format!("invalid/{way}/schema")) {
+            let json: Value = serde_json::from_slice(&value).unwrap();
+            assert!(!schema.is_valid(&json), "{name} passes the schema");
+            let refusal = read(&record(&headers, Some(&value))).expect_err(&name);
+            assert_eq!(refusal.code, code(&name), "{name}: {refusal}");
         }
-        let refusal = read(&record(&[], Some(&value))).expect_err(&name);
-        assert_eq!(refusal.code, code(&name), "{name}: {refusal}");
+        for (name, value) in examples(&format!("invalid/{way}/decoder")) {
+            if let Ok(json) = serde_json::from_slice::<Value>(&value) {
+                assert!(schema.is_valid(&json), "{name} fails the schema: move it to the folder `schema`");
+            }
+            let refusal = read(&record(&headers, Some(&value))).expect_err(&name);
+            assert_eq!(refusal.code, code(&name), "{name}: {refusal}");
+        }
     }
 }
 
@@ -99,7 +112,7 @@ fn requests_and_outcomes_pass_the_schema_exactly_when_they_are_read() {
 
 #[test]
 fn what_the_encoder_writes_passes_the_schema() {
-    let schema = schema("reply");
+    let (envelope, event_schema) = (schema("reply"), schema("cloud-event"));
     let failure = |style, details: Option<&'static str>| {
         Answer::Fail(Failure {
             reason: "x.Y".into(),
@@ -120,8 +133,14 @@ fn what_the_encoder_writes_passes_the_schema() {
             failure(FailureStyle::Java, Some("{}")),
         ] {
             let builder = ReplyBuilder::new(target.clone(), answer.clone()).idempotency_key("k");
-            let record = builder.into_record("r".into(), &Limits::default()).unwrap();
-            validates(&schema, &format!("{answer:?}"), &record.value.unwrap());
+            let record = builder.clone().into_record("r".into(), &Limits::default()).unwrap();
+            validates(&envelope, &format!("{answer:?}"), &record.value.unwrap());
+            if matches!(target, Target::Token(_)) {
+                let event = EventRef { id: "e-1".into(), source: "/shop".into() };
+                let record = builder.event(event).mode(Mode::StructuredEvent);
+                let record = record.into_record("r".into(), &Limits::default()).unwrap();
+                validates(&event_schema, &format!("{answer:?}"), &record.value.unwrap());
+            }
         }
     }
 }
@@ -176,35 +195,4 @@ fn the_codes_are_documented() {
     }
     let outcomes = fs::read_to_string(schemas().join("outcome.schema.json")).unwrap();
     assert!(OutcomeKind::ALL.iter().all(|kind| outcomes.contains(&format!("\"{kind}\""))));
-}
-
-/// Every string in a document that stands under `key`.
-fn strings_under<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| match value {
-            Value::String(text) if name == key => found.push(text),
-            value => strings_under(value, key, found),
-        }),
-        Value::Array(values) => values.iter().for_each(|value| strings_under(value, key, found)),
-        _ => {}
-    }
-}
-
-#[test]
-fn asyncapi_points_at_what_exists_and_names_every_header() {
-    let text = fs::read_to_string(schemas().join("asyncapi.yaml")).unwrap();
-    let document: Value = serde_saphyr::from_str(&text).unwrap();
-    let mut references = Vec::new();
-    strings_under(&document, "$ref", &mut references);
-    for reference in references {
-        match reference.strip_prefix('#') {
-            Some(pointer) => assert!(document.pointer(pointer).is_some(), "{reference}"),
-            None => assert!(schemas().join(reference).is_file(), "{reference}"),
-        }
-    }
-    let names = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire/names.rs")).unwrap();
-    let names = names.lines().filter_map(|line| line.split('"').nth(1)).filter(|name| !name.contains('/'));
-    for name in names.filter(|name| !name.starts_with("ce_")) {
-        assert!(text.contains(&format!("          {name}: ")), "asyncapi.yaml lacks header {name}");
-    }
 }

@@ -57,10 +57,11 @@ class Books:
 
     def check(self, reply: Rec, want: str, action: str | None, *, topics: dict | None = None, token: str | None = None,
               by_id: dict | None = None, reason: str | None = None, cancel_requested: bool = False,
-              metadata: dict | None = None, evidence: str | None = None, called: bool = True, named: bool = True) -> dict:
+              metadata: dict | None = None, event: dict | None = None, evidence: str | None = None, called: bool = True, named: bool = True) -> dict:
         """Waits for a reply's outcome and checks every byte of it, and its dead letter if it must have one.
 
-        `token` is the base64 of the task token when the reply holds it elsewhere than in its envelope. `evidence` is for what
+        `token` is the base64 of the task token when the reply holds it elsewhere than in its envelope. `event` is what the
+        CloudEvent that the reply is calls itself. `evidence` is for what
         was applied by another word than the engine's; `called` is false where a look made a call needless,
         `named` where the engine may have been too slow to tell the domain's name, which an outcome does not wait for.
         """
@@ -68,7 +69,8 @@ class Books:
         record = self.outcome(reply, topics)
         doc = record.json
         where = f"outcome of {reply.source}"
-        equal(f"{where}: fields", list(doc), _FIELDS)
+        equal(f"{where}: fields", list(doc), _FIELDS + (["cloud_event"] if event else []))
+        equal(f"{where}: cloud_event", doc.get("cloud_event"), event)
         equal(f"{where}: outcome (detail: {doc['detail']})", doc["outcome"], want)
         equal(f"{where}: action", doc["action"], action)
         equal(f"{where}: reason", doc["reason"], reason if want in ("applied", "rejected") else want)
@@ -202,7 +204,9 @@ class Books:
 
 
 def _is_heartbeat(reply: Rec) -> bool:
+    event = b"handback.reply.heartbeat"
     try:
-        return reply.json.get("action") == "heartbeat"
+        said = reply.json
+        return reply.header("ce_type") == event or said.get("action") == "heartbeat" or said.get("type") == event.decode()
     except (ValueError, AttributeError, TypeError):
         return False
