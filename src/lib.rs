@@ -21,6 +21,8 @@ pub mod admin;
 
 pub mod bridge;
 
+pub mod dispatch;
+
 pub mod cadence;
 pub mod kafka;
 
@@ -32,4 +34,4 @@ pub mod cli;
 
 pub mod exit;
 
-pub use run::{Ended, run};
+pub use run::{Ended, dispatch, run};

@@ -1,4 +1,4 @@
-//! The bridge as a process runs it: settings in, workers started, endings gathered.
+//! The bridge and dispatching as a process runs them: settings in, workers started, endings gathered.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -16,9 +16,11 @@ use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::{self, Producer, ProducerSpec};
 
+mod dispatcher;
 mod ears;
 mod member;
 
+use dispatcher::Dispatcher;
 use ears::Ears;
 use member::Setup;
 
@@ -46,19 +48,37 @@ impl Ended {
     }
 }
 
-/// Runs the bridge until `shutdown` is cancelled or it cannot go on. Handles no signals and ends no process.
+/// What a process does.
+#[derive(Clone, Copy)]
+struct Duties {
+    bridge: bool,
+    dispatch: bool,
+}
+
+/// Runs the bridge until `shutdown` is cancelled or it cannot go on, and dispatches beside it if `dispatch.enabled`. Handles
+/// no signals and ends no process.
 ///
 /// Needs a tokio runtime for health and metrics; each worker has a thread and a runtime of its own.
 pub async fn run(settings: &Settings, shutdown: CancellationToken) -> Ended {
+    run_process(settings, Duties { bridge: true, dispatch: settings.dispatch.enabled }, shutdown).await
+}
+
+/// Only dispatches: publishes the activities of `dispatch.routes` as requests until `shutdown` is cancelled or it cannot go
+/// on. Needs what [`run`] needs, but no consumer group.
+pub async fn dispatch(settings: &Settings, shutdown: CancellationToken) -> Ended {
+    run_process(settings, Duties { bridge: false, dispatch: true }, shutdown).await
+}
+
+async fn run_process(settings: &Settings, duties: Duties, shutdown: CancellationToken) -> Ended {
     let health = Arc::new(Health::new());
     let metrics = Arc::new(Metrics::new());
-    health.raise(STARTING, "the bridge is starting");
+    health.raise(STARTING, "starting");
     let serving = shutdown.child_token();
     let admin = match serve_admin(settings, &metrics, &health, serving.clone()).await {
         Ok(admin) => admin,
         Err(message) => return Ended::failed(message),
     };
-    let ended = run_workers(settings, &health, &metrics, shutdown).await;
+    let ended = run_workers(settings, duties, &health, &metrics, shutdown).await;
     serving.cancel();
     if let Some(admin) = admin
         && let Ok(Err(error)) = admin.await
@@ -87,6 +107,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
 
 async fn run_workers(
     settings: &Settings,
+    duties: Duties,
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
@@ -111,8 +132,8 @@ async fn run_workers(
         limiter: rate_limiter(settings.cadence.max_calls_per_second),
         wall_clock: wall_clock_ms,
     };
-    let all = options_of_all(settings, &cluster_id);
-    let workers = all.len();
+    let all = if duties.bridge { options_of_all(settings, &cluster_id) } else { Vec::new() };
+    let workers = all.len() + usize::from(duties.dispatch);
     let mut endings = Vec::new();
     let (ends, mut ended) = mpsc::channel(workers);
     for options in all {
@@ -123,9 +144,18 @@ async fn run_workers(
             observer: Arc::clone(&observer),
             shared: shared.clone(),
         };
-        if let Err(error) = start(setup, shutdown.child_token(), ends.clone()) {
+        let (worker, stop) = (setup.options.worker, shutdown.child_token());
+        if let Err(error) = start(format!("worker-{worker}"), move || setup.run(stop), ends.clone()) {
             shutdown.cancel();
             endings.push(Ended::failed(format!("cannot start a worker thread: {error}")));
+        }
+    }
+    if duties.dispatch {
+        let dispatcher = Dispatcher { settings: settings.clone(), producer: producer.clone(), shared: shared.clone() };
+        let stop = shutdown.child_token();
+        if let Err(error) = start("dispatch".to_owned(), move || dispatcher.run(stop), ends.clone()) {
+            shutdown.cancel();
+            endings.push(Ended::failed(format!("cannot start the dispatching thread: {error}")));
         }
     }
     drop(ends);
@@ -156,16 +186,16 @@ fn options_of_all(settings: &Settings, cluster_id: &Arc<str>) -> Vec<Options> {
 }
 
 /// Starts a worker's thread, which tells how it ended whatever happens.
-fn start(setup: Setup, stop: CancellationToken, ends: mpsc::Sender<Ended>) -> std::io::Result<()> {
-    let worker = setup.options.worker;
+fn start(name: String, run: impl FnOnce() -> Ended + Send + 'static, ends: mpsc::Sender<Ended>) -> std::io::Result<()> {
+    let who = name.clone();
     let body = move || {
-        let ending = std::panic::catch_unwind(AssertUnwindSafe(|| setup.run(stop))).unwrap_or_else(|_| {
-            Ended::failed(format!("worker {worker} panicked; please report it with the log. Its replies come again"))
+        let ending = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            Ended::failed(format!("{who} panicked; please report it with the log. What it had in hand comes again"))
         });
         // The receiver lives until all workers have ended.
         let _ = ends.blocking_send(ending);
     };
-    thread::Builder::new().name(format!("worker-{worker}")).spawn(body).map(|_| ())
+    thread::Builder::new().name(name).spawn(body).map(|_| ())
 }
 
 /// The ending that says most: a process with several reasons reports the gravest.

@@ -46,6 +46,12 @@ pub enum Command {
     /// at once; what was in hand comes again.
     Run,
 
+    /// Dispatch only: poll Cadence task lists and publish each activity as a request.
+    ///
+    /// `run` does it too, in the same process, when dispatch.enabled is set. Runs until SIGTERM or SIGINT, then publishes what
+    /// was polled for up to bridge.drain_timeout.
+    Dispatch,
+
     /// Try it: broker, engine, bridge and a demo in one process, nothing to install.
     ///
     /// Stays up after the demo and shows how to answer an activity yourself. Of the settings only `[log]` matters.
@@ -77,6 +83,8 @@ pub enum Need {
     Nothing,
     /// All but the consumer group, which it does not join.
     AllButGroup,
+    /// The same, and where activities go.
+    Routes,
     /// All.
     Everything,
 }
@@ -87,6 +95,7 @@ impl Command {
     pub fn need(&self) -> Need {
         match self {
             Self::Run | Self::Check(_) => Need::Everything,
+            Self::Dispatch => Need::Routes,
             Self::Settings(SettingsArgs { effective: false, .. }) => Need::Nothing,
             Self::Dev(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Need::AllButGroup,
         }
@@ -97,7 +106,7 @@ impl Command {
     #[must_use]
     pub fn usual_log_filter(&self) -> Option<&'static str> {
         match self {
-            Self::Run => None,
+            Self::Run | Self::Dispatch => None,
             Self::Dev(_) => Some("error"),
             Self::Check(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Some("off"),
         }

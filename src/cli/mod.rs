@@ -54,6 +54,7 @@ impl Failed {
 pub async fn execute(command: Command, settings: &Settings) -> Result<Exit, Failed> {
     match command {
         Command::Run => Ok(run::run(settings).await),
+        Command::Dispatch => Ok(run::dispatch(settings).await),
         Command::Dev(args) => Ok(run::dev(&args).await),
         Command::Check(args) => check::check(settings, &args).await,
         Command::Topics(args::Topics::Create(args)) => topics::create(settings, &args).await,

@@ -1,0 +1,163 @@
+//! The story of one activity: from the engine's hands to the request topic, or back with a reason. Every branch of its
+//! fate is in this file.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::core::Core;
+use super::giving_up::GivingUp;
+use super::hand::InHand;
+use super::reasons::Reason;
+use super::request;
+use super::routes::Route;
+use super::seams::{Requests, Task, Tasks};
+use super::times::give_up_after;
+use crate::admin::Dispatched;
+use crate::bridge::retry::Next;
+use crate::bridge::seams::{ProduceFault, Verdict};
+use crate::wire::OutRecord;
+
+/// First pause after a request could not be written, and the longest. A broker that elects leaders needs seconds.
+const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Failed writes of one request that pass quietly: a leader election is one or two.
+const MAX_QUIET_FAULTS: usize = 3;
+
+/// An activity in hand.
+pub(super) struct Taken<'a> {
+    pub(super) task: Task,
+    /// Where it goes, if there is anywhere to go.
+    pub(super) route: Option<&'a Route>,
+    /// When it came.
+    pub(super) at: Instant,
+    /// Its place, until its story has ended.
+    pub(super) hand: InHand<'a>,
+}
+
+/// Why an activity is not left pending, with the detail for people.
+struct Unpublished(Reason, String);
+
+/// Publishes the request and leaves the activity pending, or fails the attempt with a reason. An activity is left pending
+/// only once all in-sync replicas have its request.
+pub(super) async fn story<T: Tasks, R: Requests>(core: &Core<T, R>, taken: Taken<'_>) {
+    let result = match publish(core, &taken).await {
+        Ok(()) => {
+            core.metrics.dispatch().published(taken.at.elapsed());
+            Dispatched::Published
+        }
+        Err(unpublished) => give_back(core, &taken, &unpublished).await,
+    };
+    core.metrics.dispatch().ended(result);
+    drop(taken.hand);
+}
+
+async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) -> Result<(), Unpublished> {
+    let Taken { task, route, at, .. } = taken;
+    let Some(route) = route else {
+        let activity_type = &task.activity.activity_type;
+        let detail = format!("no route for activity type {activity_type:?}: add one to dispatch.routes");
+        return Err(Unpublished(Reason::NoRoute, detail));
+    };
+    let record = request::record(task, route)
+        .map_err(|fault| Unpublished(Reason::NotPublished, format!("no reply could name this activity: {fault}")))?;
+    let (size, limit) = (request::size(&record), core.options.max_request_bytes);
+    if size > limit {
+        let detail = format!("the request has {size} bytes, dispatch.max_request_bytes is {limit}");
+        return Err(Unpublished(Reason::TooLarge, detail));
+    }
+    let patience = task.times.patience().map(|patience| give_up_after(patience, core.options.give_up_before));
+    let giving_up = GivingUp { at: patience.and_then(|patience| at.checked_add(patience)), hurry: &core.hurry };
+    write(core, record, &giving_up).await
+}
+
+/// Writes until it is durable, or until it is too late.
+async fn write<T: Tasks, R: Requests>(
+    core: &Core<T, R>,
+    record: OutRecord,
+    giving_up: &GivingUp<'_>,
+) -> Result<(), Unpublished> {
+    let mut pause = WRITE_PAUSES.0;
+    let mut faults = 0;
+    let mut last = "no acknowledgement of all in-sync replicas in time".to_owned();
+    let mut _unready;
+    loop {
+        let written = giving_up.unless_due(async { core.requests.write(record.clone()).await }).await;
+        let reason =
+            |text: &str| format!("requests cannot be written to {}: {text}; their activities wait", record.topic);
+        match written {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(ProduceFault::Transient(text))) => {
+                faults += 1;
+                tracing::warn!("{}", reason(&text));
+                if faults >= MAX_QUIET_FAULTS {
+                    _unready = core.unready.hold(format!("dispatch/write/{}", record.topic), || reason(&text));
+                }
+                last = text;
+            }
+            Some(Err(ProduceFault::Permanent(text))) => {
+                _unready = core.unready.hold(format!("dispatch/write/{}", record.topic), || reason(&text));
+                pause = WRITE_PAUSES.1;
+                last = text;
+            }
+            Some(Err(ProduceFault::Fatal(text))) => {
+                core.die(reason(&text));
+                last = text;
+            }
+            None => return Err(Unpublished(Reason::NotPublished, last)),
+        }
+        core.metrics.dispatch().produce_retry();
+        if giving_up.unless_due(sleep(pause)).await.is_none() {
+            return Err(Unpublished(Reason::NotPublished, last));
+        }
+        pause = (pause * 2).min(WRITE_PAUSES.1);
+    }
+}
+
+/// Fails the attempt, trying again as long as it lives.
+async fn give_back<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>, why: &Unpublished) -> Dispatched {
+    let Unpublished(reason, detail) = why;
+    let activity = &taken.task.activity;
+    let failure = reason.failure(detail);
+    let lost_at = taken.task.times.patience().and_then(|patience| taken.at.checked_add(patience));
+    let mut schedule = core.schedule();
+    tracing::warn!(?activity, reason = reason.as_str(), detail, "failing an activity that was not published");
+    loop {
+        let Err(error) = core.tasks.fail(&taken.task.token, &failure, &core.options.identity).await else {
+            return ended(*reason);
+        };
+        let busy = match error.verdict {
+            // Its workflow has ended, or its timeout was quicker: nothing is left to be failed.
+            Verdict::NotFound => return ended(*reason),
+            Verdict::Refused(_) => {
+                tracing::error!(?activity, status = error.status, message = error.message, "cannot fail an activity");
+                return Dispatched::Left;
+            }
+            Verdict::Transient { busy } => busy,
+            Verdict::Wiring => {
+                core.suspect();
+                false
+            }
+            Verdict::DomainNotActive | Verdict::UnknownDomain => false,
+        };
+        let (Next::Retry(pause) | Next::Spent(pause)) = schedule.failed(busy, core.random());
+        if lost_at.is_some_and(|lost_at| Instant::now() + pause >= lost_at) {
+            tracing::error!(
+                ?activity,
+                status = error.status,
+                message = error.message,
+                "an activity is left to its timeout"
+            );
+            return Dispatched::Left;
+        }
+        sleep(pause).await;
+    }
+}
+
+fn ended(reason: Reason) -> Dispatched {
+    match reason {
+        Reason::NoRoute => Dispatched::NoRoute,
+        Reason::TooLarge => Dispatched::TooLarge,
+        Reason::NotPublished => Dispatched::NotPublished,
+    }
+}
