@@ -23,13 +23,16 @@ pub enum Dispatched {
     TooLarge,
     /// Its request could not be written in time: the attempt was failed.
     NotPublished,
+    /// Its attempt was over before the request could be written: its workflow has ended, or a timeout was quicker.
+    Gone,
     /// It should have been failed, and the engine did not take that: its timeout ends the attempt.
     Left,
 }
 
 impl Dispatched {
     /// Every one, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Published, Self::NoRoute, Self::TooLarge, Self::NotPublished, Self::Left];
+    pub const ALL: [Self; 6] =
+        [Self::Published, Self::NoRoute, Self::TooLarge, Self::NotPublished, Self::Gone, Self::Left];
 
     /// Its name in metrics.
     #[must_use]
@@ -39,6 +42,7 @@ impl Dispatched {
             Self::NoRoute => "no_route",
             Self::TooLarge => "too_large",
             Self::NotPublished => "not_published",
+            Self::Gone => "gone",
             Self::Left => "left",
         }
     }

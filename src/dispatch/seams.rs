@@ -29,6 +29,8 @@ pub struct Task {
     pub input: Option<Bytes>,
     /// When it began and how long it may take.
     pub times: Times,
+    /// What the last heartbeat of an earlier attempt said; a heartbeat without it would wipe it out.
+    pub heartbeat_details: Option<Bytes>,
     /// What the workflow's context propagators put beside it: name and value of each.
     pub headers: Vec<(String, Bytes)>,
 }
@@ -54,6 +56,14 @@ pub trait Tasks {
 
     /// Fails the attempt that `token` names.
     fn fail(&self, token: &Bytes, failure: &Failure, identity: &str) -> impl Future<Output = Result<(), CallError>>;
+
+    /// Tells that somebody still cares for the attempt that `token` names.
+    fn heartbeat(
+        &self,
+        token: &Bytes,
+        details: Option<&Bytes>,
+        identity: &str,
+    ) -> impl Future<Output = Result<(), CallError>>;
 
     /// Asks something that every healthy frontend answers in one known way, without touching any workflow.
     fn probe_wiring(&self) -> impl Future<Output = Wiring>;

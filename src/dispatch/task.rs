@@ -35,8 +35,13 @@ pub(super) struct Taken<'a> {
     pub(super) hand: InHand<'a>,
 }
 
-/// Why an activity is not left pending, with the detail for people.
-struct Unpublished(Reason, String);
+/// Why an activity is not left pending.
+enum Unpublished {
+    /// It is to be failed with this reason, and this detail for people.
+    Fail(Reason, String),
+    /// The engine knows its attempt no more: nothing is left to be done.
+    Gone,
+}
 
 /// Publishes the request and leaves the activity pending, or fails the attempt with a reason. An activity is left pending
 /// only once all in-sync replicas have its request.
@@ -46,7 +51,8 @@ pub(super) async fn story<T: Tasks, R: Requests>(core: &Core<T, R>, taken: Taken
             core.metrics.dispatch().published(taken.at.elapsed());
             Dispatched::Published
         }
-        Err(unpublished) => give_back(core, &taken, &unpublished).await,
+        Err(Unpublished::Fail(reason, detail)) => give_back(core, &taken, reason, &detail).await,
+        Err(Unpublished::Gone) => Dispatched::Gone,
     };
     core.metrics.dispatch().ended(result);
     drop(taken.hand);
@@ -57,18 +63,39 @@ async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) ->
     let Some(route) = route else {
         let activity_type = &task.activity.activity_type;
         let detail = format!("no route for activity type {activity_type:?}: add one to dispatch.routes");
-        return Err(Unpublished(Reason::NoRoute, detail));
+        return Err(Unpublished::Fail(Reason::NoRoute, detail));
     };
-    let record = request::record(task, route)
-        .map_err(|fault| Unpublished(Reason::NotPublished, format!("no reply could name this activity: {fault}")))?;
+    let record = request::record(task, route).map_err(|fault| {
+        Unpublished::Fail(Reason::NotPublished, format!("no reply could name this activity: {fault}"))
+    })?;
     let (size, limit) = (request::size(&record), core.options.max_request_bytes);
     if size > limit {
         let detail = format!("the request has {size} bytes, dispatch.max_request_bytes is {limit}");
-        return Err(Unpublished(Reason::TooLarge, detail));
+        return Err(Unpublished::Fail(Reason::TooLarge, detail));
     }
     let patience = task.times.patience().map(|patience| give_up_after(patience, core.options.give_up_before));
     let giving_up = GivingUp { at: patience.and_then(|patience| at.checked_add(patience)), hurry: &core.hurry };
-    write(core, record, &giving_up).await
+    tokio::select! {
+        biased;
+        written = write(core, record, &giving_up) => written,
+        () = keep_alive(core, task) => Err(Unpublished::Gone),
+    }
+}
+
+/// Heartbeats for an attempt whose request waits: nobody else can yet, and a broker that is away for longer than that must
+/// not fail it. Ends only when the attempt is gone.
+async fn keep_alive<T: Tasks, R: Requests>(core: &Core<T, R>, task: &Task) {
+    let Some(pause) = task.times.heartbeat_pause() else { return std::future::pending().await };
+    loop {
+        sleep(pause).await;
+        let beat = core.tasks.heartbeat(&task.token, task.heartbeat_details.as_ref(), &core.options.identity);
+        let Err(error) = beat.await else { continue };
+        let (activity, status, message) = (&task.activity, error.status, error.message);
+        tracing::warn!(?activity, status, message, "cannot heartbeat for an activity whose request waits");
+        if error.verdict == Verdict::NotFound {
+            return;
+        }
+    }
 }
 
 /// Writes until it is durable, or until it is too late.
@@ -104,19 +131,23 @@ async fn write<T: Tasks, R: Requests>(
                 core.die(reason(&text));
                 last = text;
             }
-            None => return Err(Unpublished(Reason::NotPublished, last)),
+            None => return Err(Unpublished::Fail(Reason::NotPublished, last)),
         }
         core.metrics.dispatch().produce_retry();
         if giving_up.unless_due(sleep(pause)).await.is_none() {
-            return Err(Unpublished(Reason::NotPublished, last));
+            return Err(Unpublished::Fail(Reason::NotPublished, last));
         }
         pause = (pause * 2).min(WRITE_PAUSES.1);
     }
 }
 
 /// Fails the attempt, trying again as long as it lives.
-async fn give_back<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>, why: &Unpublished) -> Dispatched {
-    let Unpublished(reason, detail) = why;
+async fn give_back<T: Tasks, R: Requests>(
+    core: &Core<T, R>,
+    taken: &Taken<'_>,
+    reason: Reason,
+    detail: &str,
+) -> Dispatched {
     let activity = &taken.task.activity;
     let failure = reason.failure(detail);
     let lost_at = taken.task.times.patience().and_then(|patience| taken.at.checked_add(patience));
@@ -124,11 +155,11 @@ async fn give_back<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>, 
     tracing::warn!(?activity, reason = reason.as_str(), detail, "failing an activity that was not published");
     loop {
         let Err(error) = core.tasks.fail(&taken.task.token, &failure, &core.options.identity).await else {
-            return ended(*reason);
+            return ended(reason);
         };
         let busy = match error.verdict {
             // Its workflow has ended, or its timeout was quicker: nothing is left to be failed.
-            Verdict::NotFound => return ended(*reason),
+            Verdict::NotFound => return Dispatched::Gone,
             Verdict::Refused(_) => {
                 tracing::error!(?activity, status = error.status, message = error.message, "cannot fail an activity");
                 return Dispatched::Left;

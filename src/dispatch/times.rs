@@ -32,14 +32,17 @@ impl Times {
         by_start.into_iter().chain(by_schedule).min()
     }
 
-    /// How long after its hand-out the attempt is lost if nobody has said anything about it: nobody can answer or heartbeat
-    /// before the request is published. Counted from the hand-out and not by the wall clock, which need not be the engine's.
+    /// How long after its hand-out the attempt is lost, heartbeats aside. Counted from the hand-out and not by the wall
+    /// clock, which need not be the engine's.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let deadline = self.deadline_ms().zip(self.started_ms).map(|(deadline, started)| {
-            Duration::from_millis(u64::try_from(deadline.saturating_sub(started)).unwrap_or(0))
-        });
-        let heartbeat = Some(self.heartbeat).filter(|limit| !limit.is_zero());
-        deadline.into_iter().chain(heartbeat).min()
+        let (deadline, started) = self.deadline_ms().zip(self.started_ms)?;
+        Some(Duration::from_millis(u64::try_from(deadline.saturating_sub(started)).unwrap_or(0)))
+    }
+
+    /// Pause between the heartbeats for an attempt that nobody else can heartbeat yet; `None` when none are expected. Two of
+    /// three may fail.
+    pub(super) fn heartbeat_pause(&self) -> Option<Duration> {
+        (!self.heartbeat.is_zero()).then(|| self.heartbeat / 3)
     }
 
     /// Seconds between two heartbeats, as requests tell them.
@@ -73,16 +76,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_timeout_is_the_deadline_and_heartbeats_only_shorten_patience() {
+    fn the_first_timeout_is_the_deadline_whatever_the_heartbeats() {
         for (limits, deadline_s, patience_s) in [
             ((60, 30, 0), Some(45), Some(30)),
             ((20, 30, 0), Some(30), Some(15)),
-            ((60, 30, 10), Some(45), Some(10)),
-            ((60, 30, 31), Some(45), Some(30)),
+            ((60, 30, 10), Some(45), Some(30)),
             ((0, 30, 0), Some(45), Some(30)),
             ((60, 0, 0), Some(70), Some(55)),
             ((0, 0, 0), None, None),
-            ((0, 0, 5), None, Some(5)),
+            ((0, 0, 5), None, None),
             // Handed out after its time: the engine will say so by and by.
             ((3, 30, 0), Some(13), Some(0)),
         ] {
@@ -110,5 +112,7 @@ mod tests {
     fn whole_seconds_between_heartbeats_or_none() {
         assert_eq!(times(1, 1, 60).heartbeat_seconds(), Some(60));
         assert_eq!(times(1, 1, 0).heartbeat_seconds(), None);
+        assert_eq!(times(1, 1, 60).heartbeat_pause(), Some(20 * SECOND));
+        assert_eq!(times(1, 1, 0).heartbeat_pause(), None);
     }
 }

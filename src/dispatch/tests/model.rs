@@ -46,6 +46,10 @@ pub(super) struct World {
     pub(super) polls: RefCell<Vec<(Instant, Duration)>>,
     pub(super) polling: Cell<usize>,
     pub(super) probes: RefCell<Vec<Instant>>,
+    /// When and with what details each heartbeat came.
+    pub(super) beats: RefCell<Vec<(Instant, Option<Bytes>)>>,
+    /// Answers to heartbeats before one is taken.
+    pub(super) beat_errors: RefCell<VecDeque<CallError>>,
     pub(super) failed: RefCell<Vec<(Instant, Bytes, Failure)>>,
     /// What produces do, one after the other; then they acknowledge.
     pub(super) writes: RefCell<VecDeque<Write>>,
@@ -122,6 +126,11 @@ impl Tasks for Lists {
         }
         self.0.failed.borrow_mut().push((Instant::now(), token.clone(), failure.clone()));
         Ok(())
+    }
+
+    async fn heartbeat(&self, _: &Bytes, details: Option<&Bytes>, _: &str) -> Result<(), CallError> {
+        self.0.beats.borrow_mut().push((Instant::now(), details.cloned()));
+        self.0.beat_errors.borrow_mut().pop_front().map_or(Ok(()), Err)
     }
 
     async fn probe_wiring(&self) -> Wiring {
@@ -263,6 +272,7 @@ pub(super) fn task(number: usize, start_to_close: Duration) -> Task {
             start_to_close,
             heartbeat: Duration::ZERO,
         },
+        heartbeat_details: None,
         headers: Vec::new(),
     }
 }

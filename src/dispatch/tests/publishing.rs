@@ -161,7 +161,7 @@ async fn an_attempt_that_is_gone_needs_no_failing() {
     stray.activity.activity_type = "Refund".into();
     stage.world.schedule(stray);
     stage.until(SECOND).await;
-    stage.counted(Dispatched::NoRoute, 1);
+    stage.counted(Dispatched::Gone, 1);
     assert!(stage.world.failed.borrow().is_empty());
 }
 
@@ -186,4 +186,40 @@ async fn one_slow_topic_does_not_hold_up_what_else_is_in_hand() {
     stage.counted(Dispatched::Published, 19);
     stage.until(21 * SECOND).await;
     stage.counted(Dispatched::Published, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_away_for_longer_than_a_heartbeat_fails_no_activity() {
+    let mut stage = Stage::set();
+    stage.world.every_write.replace(Some(transient()));
+    let mut task = task(1, 600 * SECOND);
+    task.times.heartbeat = 30 * SECOND;
+    task.heartbeat_details = Some("40".into());
+    stage.world.schedule(task);
+    stage.until(120 * SECOND).await;
+    stage.world.every_write.replace(None);
+    stage.until(180 * SECOND).await;
+    stage.counted(Dispatched::Published, 1);
+    let beats = stage.world.beats.borrow();
+    let times: Vec<_> = beats.iter().map(|(at, _)| (*at - stage.began).as_secs()).collect();
+    assert_eq!(times, (1..=12).map(|beat| 10 * beat).collect::<Vec<_>>(), "every 10 s, and none once it is published");
+    assert!(beats.iter().all(|(_, details)| details.as_deref() == Some(b"40")), "what an earlier attempt said stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_the_engine_knows_no_more_is_not_published_later() {
+    let mut stage = Stage::set();
+    stage.world.every_write.replace(Some(transient()));
+    let mut task = task(1, 600 * SECOND);
+    task.times.heartbeat = 30 * SECOND;
+    stage.world.schedule(task);
+    let away = refusal(Verdict::Transient { busy: false }, "UNAVAILABLE");
+    stage.world.beat_errors.borrow_mut().extend([away, refusal(Verdict::NotFound, "NOT_FOUND")]);
+    stage.until(21 * SECOND).await;
+    stage.counted(Dispatched::Gone, 1);
+    stage.world.every_write.replace(None);
+    stage.until(120 * SECOND).await;
+    assert!(stage.world.acknowledged.borrow().is_empty());
+    assert!(stage.world.failed.borrow().is_empty());
+    assert!(stage.health.is_ready());
 }
