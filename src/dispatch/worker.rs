@@ -73,7 +73,11 @@ async fn work<T: Tasks, R: Requests>(core: &Core<T, R>) {
         tokio::select! {
             Some(taken) = arrivals.recv() => stories.push(unharmed(core, taken)),
             Some(()) = stories.next() => {}
-            Some(()) = pollers.next() => {}
+            Some(()) = pollers.next() => {
+                if pollers.is_empty() {
+                    tracing::info!(in_hand = core.hands.tasks(), "polling has stopped");
+                }
+            }
             else => return,
         }
     }

@@ -16,6 +16,7 @@ mod kafka_support;
 mod kafka_trouble;
 mod process;
 mod scenarios_answers;
+mod scenarios_dispatch;
 mod scenarios_engine;
 mod scenarios_flood;
 mod scenarios_limits;
