@@ -89,6 +89,17 @@ fn every_fault_of_the_settings_is_told_on_a_line_and_ends_with_64() {
 }
 
 #[test]
+fn dispatching_needs_routes_and_no_group() {
+    let ended = handback(&["dispatch"], &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (64, ""), "{}", ended.err);
+    assert!(ended.err.starts_with("handback: dispatch.routes: is required"), "{}", ended.err);
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    let env = [("HANDBACK__KAFKA__GROUP_ID", "g"), ("HANDBACK__DISPATCH__ENABLED", "true")];
+    let ended = handback(&["run"], &env);
+    assert!(ended.code == 64 && ended.err.starts_with("handback: dispatch.routes: is required"), "{}", ended.err);
+}
+
+#[test]
 fn usage_that_is_not_understood_ends_with_64_and_help_with_0() {
     for args in [&["bogus"][..], &[], &["reply", "complete"], &["reply", "complete", "--token", "x"]] {
         let ended = handback(args, &[]);

@@ -20,7 +20,7 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
     let mut findings = Vec::new();
     for (role, name) in plan::roles(settings) {
         let Some(topic) = overview.topics.get(name) else {
-            findings.push(missing(role, name));
+            findings.push(missing(role, name, settings.dispatch.enabled));
             continue;
         };
         let mut judged = Judged { role, name, findings: Vec::new() };
@@ -39,11 +39,12 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
     findings
 }
 
-fn missing(role: Role, name: &str) -> Finding {
+fn missing(role: Role, name: &str, dispatching: bool) -> Finding {
     let what = format!("does not exist, or this user may not see it ({})", role.as_str());
     let fix = "create it with `handback topics create`, or grant DESCRIBE on it";
     match role {
-        // The bridge neither reads nor writes these yet.
+        Role::Requests if dispatching => Finding::fault(Area::Topics, name, what, fix),
+        // Request topics are others' to write; retry topics can be done without.
         Role::Requests | Role::Retry => Finding::warn(Area::Topics, name, what, fix),
         Role::Replies | Role::Outcomes | Role::DeadLetters => Finding::fault(Area::Topics, name, what, fix),
     }

@@ -6,7 +6,7 @@ use super::judge;
 use crate::cli::check::finding::Finding;
 use crate::cli::paint::Level;
 use crate::cli::topics::plan::{Replies, replies, specs};
-use crate::config::Settings;
+use crate::config::{Route, Settings};
 use crate::kafka::cluster::{Overview, Topic};
 use crate::kafka::topics::TopicSettings;
 
@@ -19,7 +19,10 @@ struct World {
 
 impl World {
     fn as_created() -> Self {
-        let settings = Settings::default();
+        Self::created(Settings::default())
+    }
+
+    fn created(settings: Settings) -> Self {
         let (mut overview, mut told) = (Overview { brokers: vec![1, 2, 3], ..Overview::default() }, BTreeMap::new());
         for spec in specs(&settings, 12, 3, None) {
             let topic = Topic { partitions: 12, replication_factor: 3, ..Topic::default() };
@@ -65,6 +68,20 @@ fn complains(change: impl FnOnce(&mut World), parts: &[&str]) {
 #[test]
 fn topics_as_created_are_as_they_should_be() {
     assert_eq!(World::as_created().complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn topics_that_activities_are_dispatched_to_are_made_and_needed() {
+    let mut settings = Settings::default();
+    settings.dispatch.enabled = true;
+    let topics = ["charges", "", "charges", "activity-requests"];
+    settings.dispatch.routes = topics.map(|topic| Route { topic: topic.into(), ..Route::default() }).into();
+    let mut world = World::created(settings);
+    assert_eq!(world.complaints(), Vec::<String>::new());
+    assert_eq!(world.overview.topics.len(), 8, "each once");
+    assert!(world.overview.topics.remove("charges").is_some());
+    let complaints = world.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("Fault charges: does not exist"), "{complaints:?}");
 }
 
 #[test]
