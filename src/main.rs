@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    client::let_threads_outlive_main();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health, Metrics};
-use crate::bridge::{Options, Shared, rate_limiter};
+use crate::bridge::{Ailing, Options, Shared, rate_limiter};
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::{self, Producer, ProducerSpec};
@@ -130,6 +130,7 @@ async fn run_workers(
         metrics: Arc::clone(metrics),
         health: Arc::clone(health),
         limiter: rate_limiter(settings.cadence.max_calls_per_second),
+        ailing: Ailing::default(),
         wall_clock: wall_clock_ms,
     };
     let all = if duties.bridge { options_of_all(settings, &cluster_id) } else { Vec::new() };

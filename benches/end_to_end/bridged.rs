@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use handback::admin::{Health, Metrics};
 use handback::bridge::seams::{
-    Accepted, Call, CallError, Command, DomainRef, Engine, Log, Piece, ProduceFault, ReadBack, Reading, Wiring,
+    Accepted, Call, CallError, Command, DomainRef, Engine, Log, Piece, Probed, ProduceFault, ReadBack, Reading, Wiring,
 };
 use handback::bridge::sight::{Reach, Sight};
-use handback::bridge::{self, Ending, Intake, Options, Shared};
+use handback::bridge::{self, Ailing, Ending, Intake, Options, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
 use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
@@ -88,7 +88,8 @@ async fn run(stage: &Stage, ledger: bool) -> Figures {
         stop: stop.clone(),
         pieces: pieces_in,
     };
-    let shared = Shared { metrics, health: Arc::new(Health::new()), limiter: None, wall_clock };
+    let shared =
+        Shared { metrics, health: Arc::new(Health::new()), limiter: None, ailing: Ailing::default(), wall_clock };
     let options = Options::new(&settings, 0, "bench".into(), 1);
     let intake = Intake { control: consumer.control, records: consumer.records, pieces };
     let ending = bridge::run(engine, log, options, shared, intake, stop).await;
@@ -119,8 +120,8 @@ impl Engine for Timed {
         Wiring::Sound
     }
 
-    async fn probe_history(&self, domain: &DomainRef, nonce: u64) -> Result<(), String> {
-        self.client.probe_history(domain, nonce).await
+    async fn probe_history(&self, domain: &DomainRef, workflow_id: &str) -> Probed {
+        self.client.probe_history(domain, workflow_id).await
     }
 
     async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {

@@ -155,7 +155,7 @@ pub(crate) fn micros(took: Duration) -> u32 {
     u32::try_from(took.as_micros()).unwrap_or(u32::MAX)
 }
 
-fn percentiles(mut values: Vec<u32>) -> (f64, f64) {
+pub(crate) fn percentiles(mut values: Vec<u32>) -> (f64, f64) {
     values.sort_unstable();
     let at = |share: f64| {
         let index = (values.len() as f64 * share) as usize;

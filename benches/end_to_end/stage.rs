@@ -42,7 +42,7 @@ pub(crate) fn play(records: usize) {
         run: format!("{}", std::process::id()),
         ..Stage::default()
     };
-    for topic in ["replies", "outcomes", "dlq"] {
+    for topic in ["replies", "outcomes", "dlq", "retry-30s"] {
         match &mock {
             Some(mock) => mock.create_topic(&stage.topic(topic), partitions, 1).unwrap(),
             None => runtime.block_on(create(&stage, topic, partitions)),

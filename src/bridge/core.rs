@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::DefaultDirectRateLimiter;
@@ -15,7 +16,7 @@ use super::gate::{Gate, Pass};
 use super::ledger::Ledger;
 use super::look::Looks;
 use super::options::Options;
-use super::seams::{CallError, DomainRef, Engine, Log};
+use super::seams::{CallError, DomainRef, Engine, Log, Verdict};
 use super::tiers::Cause;
 use super::unready::{Held, Unready};
 use super::windows::Slot;
@@ -42,9 +43,47 @@ pub(crate) enum Listing {
     /// Its name, which is not.
     Unlisted(String),
     /// Its name cannot be had for now, and why.
-    Untold(String),
+    Untold(Cause, String),
     /// The partition was taken away.
     Gone,
+}
+
+/// Whether the engine is unwell as any worker of the process sees it. A worker with little to do sees it last.
+#[derive(Debug, Default)]
+pub struct Ailing {
+    /// Workers whose gate is not open.
+    workers: Arc<AtomicUsize>,
+    /// Whether this worker is one of them.
+    ours: Cell<bool>,
+}
+
+impl Ailing {
+    /// Tells the others.
+    pub(crate) fn tell(&self, ails: bool) {
+        match (self.ours.replace(ails), ails) {
+            (false, true) => drop(self.workers.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.workers.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+
+    /// Whether any worker says so.
+    pub(crate) fn anywhere(&self) -> bool {
+        self.workers.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Clone for Ailing {
+    /// For another worker.
+    fn clone(&self) -> Self {
+        Self { workers: Arc::clone(&self.workers), ours: Cell::new(false) }
+    }
+}
+
+impl Drop for Ailing {
+    fn drop(&mut self) {
+        self.tell(false);
+    }
 }
 
 /// What all workers of a process share.
@@ -56,6 +95,8 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// The limit of calls a second.
     pub limiter: Option<Arc<RateLimiter>>,
+    /// Whether the engine is unwell as any of them sees it.
+    pub ailing: Ailing,
     /// Milliseconds since the epoch.
     pub wall_clock: fn() -> i64,
 }
@@ -77,8 +118,8 @@ pub(crate) struct Core<E, L> {
     random: RefCell<fastrand::Rng>,
     began: Instant,
     pub(super) no_names_before: Cell<Option<tokio::time::Instant>>,
-    /// Until when a probe's good news are good enough.
-    pub(super) well_until: Cell<Option<tokio::time::Instant>>,
+    /// What the workers of the process tell each other about the engine.
+    pub(super) ailing: Ailing,
     told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
     fatal: RefCell<Option<String>>,
     fatal_said: Notify,
@@ -104,7 +145,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             began: tokio::time::Instant::now().into_std(),
             no_names_before: Cell::new(None),
-            well_until: Cell::new(None),
+            ailing: shared.ailing,
             told: RefCell::default(),
             fatal: RefCell::new(None),
             fatal_said: Notify::new(),
@@ -145,9 +186,9 @@ impl<E: Engine, L: Log> Core<E, L> {
         self.random.borrow_mut().f64()
     }
 
-    /// A number for a probe.
-    pub(crate) fn nonce(&self) -> u64 {
-        self.random.borrow_mut().u64(..)
+    /// A workflow id for a probe: another shard each time.
+    pub(crate) fn probe_name(&self) -> String {
+        format!("handback-probe-{:016x}", self.random.borrow_mut().u64(..))
     }
 
     /// The start of this worker: anchors schedules.
@@ -174,21 +215,30 @@ impl<E: Engine, L: Log> Core<E, L> {
         loop {
             attempts += 1;
             let spent = attempts >= self.options.retry.max_attempts;
-            let (unready, why) = match self.engine.domain_name(id).await {
+            let (unready, cause, why) = match self.engine.domain_name(id).await {
                 Ok(Some(name)) => {
                     slot.unpark().await;
                     return listed(&name);
                 }
-                Ok(None) => (Some(self.unknown_domain(&domain, "it names no domain")), "it names no domain".to_owned()),
+                Ok(None) => {
+                    let unready = self.unknown_domain(&domain, "it names no domain");
+                    (Some(unready), Cause::Parked, "it names no domain".to_owned())
+                }
                 Err(error) => {
                     self.note_wait(work, &error, self.options.retry.max, attempts);
-                    (spent.then(|| self.unnamed_domain(id, &error)), format!("{}: {}", error.status, error.message))
+                    let transient = matches!(error.verdict, Verdict::Transient { .. });
+                    let cause = if transient { Cause::Failing } else { Cause::Parked };
+                    let unready = spent.then(|| self.unnamed_domain(id, &error));
+                    (unready, cause, format!("{}: {}", error.status, error.message))
                 }
             };
-            let roomy = slot.park();
-            if (spent && self.has_tiers() && self.gate.is_open()) || (!roomy && self.may_spill()) {
+            let untold = |cause| Listing::Untold(cause, format!("the name of domain {id} is not known: {why}"));
+            if !slot.park() && self.may_spill() {
+                return untold(Cause::Crowded);
+            }
+            if spent && self.may_leave(cause, &reply.target).await {
                 unready.into_iter().for_each(|unready| self.linger(unready, Some(domain.clone())));
-                return Listing::Untold(format!("the name of domain {id} is not known: {why}"));
+                return untold(cause);
             }
             let pause = tokio::time::sleep(self.options.retry.max);
             if work.life.leaving.run_until_cancelled(pause).await.is_none() {

@@ -25,9 +25,9 @@ pub(crate) struct Gate {
     breaker: RefCell<Breaker>,
     suspicion: RefCell<Option<String>>,
     trial_taken: Cell<bool>,
-    /// How often it has shut.
-    shuts: Cell<u32>,
     failing_domain: RefCell<Option<DomainRef>>,
+    /// How often it was shut so far.
+    shut: Cell<u64>,
     began: Instant,
     /// Wakes records that wait at the gate.
     opened: Notify,
@@ -49,8 +49,8 @@ impl Gate {
             breaker: RefCell::new(Breaker::new(policy)),
             suspicion: RefCell::new(None),
             trial_taken: Cell::new(false),
-            shuts: Cell::new(0),
             failing_domain: RefCell::new(None),
+            shut: Cell::new(0),
             began: Instant::now(),
             opened: Notify::new(),
             trouble: Notify::new(),
@@ -109,22 +109,17 @@ impl Gate {
         self.trouble.notified().await;
     }
 
-    /// How often it has shut so far: what failed before it did says nothing about a record.
-    pub(crate) fn shuts(&self) -> u32 {
-        self.shuts.get()
-    }
-
     /// Shuts the gate until the wiring is proven sound.
     pub(crate) fn suspect(&self, text: String) {
-        self.shuts.set(self.shuts.get() + 1);
         self.suspicion.borrow_mut().get_or_insert(text);
+        self.note_shut();
         self.trouble.notify_one();
     }
 
     /// Shuts the gate at the start, when nobody answered.
     pub(crate) fn shut(&self) {
-        self.shuts.set(self.shuts.get() + 1);
         self.breaker.borrow_mut().open();
+        self.note_shut();
         self.trouble.notify_one();
     }
 
@@ -139,6 +134,16 @@ impl Gate {
         self.breaker.borrow_mut().probe_answered();
         self.trial_taken.set(false);
         self.opened.notify_waiters();
+    }
+
+    /// How often it was shut so far: tells whether it was between two moments at which it was open. What failed before says
+    /// nothing about a record.
+    pub(crate) fn times_shut(&self) -> u64 {
+        self.shut.get()
+    }
+
+    fn note_shut(&self) {
+        self.shut.set(self.shut.get() + 1);
     }
 
     fn now(&self) -> Duration {
@@ -169,8 +174,8 @@ impl Pass<'_> {
         self.trial = false;
         let opened = self.gate.breaker.borrow_mut().failed(self.gate.now(), workflow);
         if opened {
-            self.gate.shuts.set(self.gate.shuts.get() + 1);
             *self.gate.failing_domain.borrow_mut() = Some(domain);
+            self.gate.note_shut();
             self.gate.trouble.notify_one();
         }
     }

@@ -63,6 +63,7 @@ struct Kept {
     /// Domain (name or id), workflow and run.
     workflow: [String; 3],
     sight: Rc<Sight>,
+    began: Instant,
     at: Instant,
 }
 
@@ -70,6 +71,7 @@ struct Kept {
 pub(crate) enum Seen {
     /// An earlier look at the workflow says it all.
     Known(Known),
+    /// What a look shows that began after the question was asked.
     Fresh(Rc<Sight>),
 }
 
@@ -105,25 +107,29 @@ impl Looks {
         tokio::time::sleep_until(at).await;
     }
 
-    /// What earlier looks say for good.
-    fn remembered(&self, question: &Question<'_>) -> Option<Known> {
+    /// What earlier looks say for good, or all that one says which began after the question was `asked`: an own look
+    /// would show no more. A thousand activities whose events do not show yet need one look between them each time.
+    fn remembered(&self, question: &Question<'_>, asked: Instant) -> Option<Seen> {
         let workflow = workflow_of(question.target);
         self.kept.borrow().iter().rev().filter(|kept| kept.at.elapsed() < self.policy.keep).find_map(|kept| {
             if kept.workflow.iter().zip(workflow).any(|(kept, wanted)| kept != wanted) {
                 return None;
             }
+            if kept.began >= asked {
+                return Some(Seen::Fresh(Rc::clone(&kept.sight)));
+            }
             match question.judge(&kept.sight) {
-                Judgement::Final(known) if known.is_lasting(&kept.sight) => Some(known),
+                Judgement::Final(known) if known.is_lasting(&kept.sight) => Some(Seen::Known(known)),
                 _ => None,
             }
         })
     }
 
-    fn remember(&self, target: &Target, sight: &Rc<Sight>) {
+    fn remember(&self, target: &Target, sight: &Rc<Sight>, began: Instant) {
         let workflow = workflow_of(target).map(str::to_owned);
         let mut kept = self.kept.borrow_mut();
         kept.retain(|kept| kept.workflow != workflow && kept.at.elapsed() < self.policy.keep);
-        kept.push_back(Kept { workflow, sight: Rc::clone(sight), at: Instant::now() });
+        kept.push_back(Kept { workflow, sight: Rc::clone(sight), began, at: Instant::now() });
         while kept.len() > 1
             && (kept.len() > MAX_KEPT || kept.iter().map(|kept| size(&kept.sight)).sum::<usize>() > MAX_KEPT_ACTIVITIES)
         {
@@ -154,26 +160,28 @@ pub(crate) async fn look_once<'a, E: Engine, L: Log>(
     core: &'a Core<E, L>,
     question: &Question<'_>,
 ) -> Result<Seen, Unseen<'a>> {
-    let (looks, target) = (&core.looks, question.target);
+    let (looks, target, asked) = (&core.looks, question.target, Instant::now());
     let _turn = loop {
-        // As long as the engine is unwell nobody's patience is used up.
+        // As long as the engine is unwell nobody's patience is used up: whoever has a turn waits for the gate with it.
         drop(core.gate.pass().await);
+        let shut_before = core.gate.times_shut();
         match tokio::time::timeout(looks.policy.timeout, looks.turns.take()).await {
             Ok(turn) => break turn,
-            Err(_) if !core.gate.is_open() => {}
+            Err(_) if !core.gate.is_open() || core.gate.times_shut() != shut_before => {}
             Err(_) => return Err(Unseen::Crowded),
         }
     };
-    if let Some(known) = looks.remembered(question) {
-        return Ok(Seen::Known(known));
+    if let Some(seen) = looks.remembered(question, asked) {
+        return Ok(seen);
     }
     looks.pace().await;
     let pass = core.permit().await;
+    let began = Instant::now();
     match tokio::time::timeout(looks.policy.timeout, core.engine.look(target, looks.policy.reach)).await {
         Ok(Ok(sight)) => {
             pass.answered(target.workflow_hash());
             let sight = Rc::new(sight);
-            looks.remember(target, &sight);
+            looks.remember(target, &sight, began);
             Ok(Seen::Fresh(sight))
         }
         Ok(Err(error)) => Err(Unseen::Failed(pass, error)),

@@ -37,7 +37,7 @@ pub mod sight;
 #[cfg(test)]
 mod tests;
 
-pub use core::{RateLimiter, Shared, rate_limiter};
+pub use core::{Ailing, RateLimiter, Shared, rate_limiter};
 pub use look::Policy as LookPolicy;
 pub use options::{Options, Reads};
 pub use tiers::Tier;

@@ -156,10 +156,10 @@ impl Options {
         }
     }
 
-    /// The options of the worker that reads the retry topics.
+    /// The options of the worker that reads the retry topics. Nothing there is unforeseen, so that there is no flood.
     #[must_use]
     pub fn of_retries(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
-        Self { reads: Reads::Retries, ledger: None, ..Self::new(settings, worker, cluster_id, seed) }
+        Self { reads: Reads::Retries, ledger: None, flood: None, ..Self::new(settings, worker, cluster_id, seed) }
     }
 
     /// How many topics the worker reads.

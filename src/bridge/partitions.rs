@@ -9,14 +9,23 @@ use tokio_util::sync::CancellationToken;
 use super::offsets::Offsets;
 use super::seams::{Epoch, PartitionId, Received};
 
+/// A record that came to the worker and was not taken up yet.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) received: Received,
+    /// When it came, in milliseconds since the epoch.
+    pub(crate) at_ms: i64,
+}
+
 /// One partition for as long as one assignment lasts.
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) epoch: Epoch,
     pub(crate) offsets: Offsets,
     pub(crate) life: Rc<Life>,
-    /// Delivered records that may not start yet, because the partition is too far ahead or a lane is full.
-    pub(crate) held: VecDeque<Received>,
+    /// Delivered records that may not start yet: the partition is too far ahead, a lane is full, its topic is stopped, or they
+    /// are not due.
+    pub(crate) held: VecDeque<Delivered>,
     /// Whether records are held and the consumer was told to pause.
     pub(crate) blocked: bool,
     /// Records started and not finished.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::core::Core;
 use super::seams::{Engine, Log, ProduceFault};
@@ -18,6 +19,9 @@ const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration
 /// Failed writes of one record that pass quietly: a leader election is one or two, a topic without enough in-sync
 /// replicas is more.
 const MAX_QUIET_FAULTS: usize = 3;
+
+/// Longest write that fails quietly, because the client has tried for so long by itself: twice a leader election.
+const MAX_QUIET: Duration = Duration::from_secs(10);
 
 /// How long an outcome waits for its domain's name. A healthy frontend tells it in 1 ms, and once per domain.
 const NAME_TIMEOUT: Duration = Duration::from_millis(200);
@@ -109,7 +113,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         else {
             return None;
         };
-        if self.no_names_before.get().is_some_and(|then| then > tokio::time::Instant::now()) {
+        if self.no_names_before.get().is_some_and(|then| then > Instant::now()) {
             return None;
         }
         let mut naming = pin!(self.engine.domain_name(&token.claims().domain_id));
@@ -119,7 +123,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             None => Box::pin(tokio::time::timeout(NAME_TIMEOUT, naming)).await.ok().and_then(Result::ok),
         };
         if said.is_none() {
-            self.no_names_before.set(Some(tokio::time::Instant::now() + NO_NAMES_FOR));
+            self.no_names_before.set(Some(Instant::now() + NO_NAMES_FOR));
         }
         said.flatten()
     }
@@ -127,13 +131,20 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
     /// The record is made anew if it must be written again, which is rare, rather than kept until it is durable.
     pub(crate) async fn write(&self, work: &Work, make: impl Fn() -> OutRecord) -> Result<(), Gone> {
+        let began = Instant::now();
         match self.log.produce(make()).await {
             Ok(()) => Ok(()),
-            Err(fault) => Box::pin(self.write_again(work, make(), fault)).await,
+            Err(fault) => Box::pin(self.write_again(work, make(), fault, began)).await,
         }
     }
 
-    async fn write_again(&self, work: &Work, record: OutRecord, first: ProduceFault) -> Result<(), Gone> {
+    async fn write_again(
+        &self,
+        work: &Work,
+        record: OutRecord,
+        first: ProduceFault,
+        began: Instant,
+    ) -> Result<(), Gone> {
         let mut fault = first;
         let mut pause = WRITE_PAUSES.0;
         let mut faults = 0;
@@ -149,7 +160,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             match fault {
                 ProduceFault::Transient(text) => {
                     tracing::warn!("{}; trying again", reason(&text));
-                    if faults >= MAX_QUIET_FAULTS {
+                    if faults >= MAX_QUIET_FAULTS || began.elapsed() >= MAX_QUIET {
                         _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
                     }
                 }

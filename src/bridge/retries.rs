@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::options::Reads;
-use super::seams::{DomainRef, Engine, Log};
+use super::seams::{DomainRef, Engine, Log, Probed};
 use super::settle::domain;
 use super::tiers::{self, Cause, Stay};
 use super::unready::Held;
@@ -14,9 +14,6 @@ use crate::wire::{OutRecord, Record, RetryState, Target};
 
 /// How much longer than its tier's delay a record is held for a clock that differs.
 const MAX_SKEW: Duration = Duration::from_secs(60);
-
-/// How long the engine is taken to be well after a probe found it so.
-const WELL_FOR: Duration = Duration::from_secs(1);
 
 /// Longest probe: a healthy server answers within milliseconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,16 +27,22 @@ impl<E: Engine, L: Log> Core<E, L> {
         !self.options.tiers.is_empty()
     }
 
-    /// Whether a record of a retry topic is not due yet. Its own word counts, but for no longer than its tier's delay.
-    pub(crate) fn is_early(&self, record: &Record) -> bool {
+    /// How long a record that was delivered at `at_ms` is early for, in milliseconds: more than 0 on a retry topic before it
+    /// is due. Its own word counts, but not beyond its tier's delay from when it came here: the clock that wrote it may be
+    /// wrong.
+    pub(crate) fn early_by(&self, record: &Record, at_ms: i64) -> i64 {
+        let Some(due) = self.due_ms(record, at_ms) else { return 0 };
+        due.saturating_sub(self.now_ms())
+    }
+
+    /// When a record of a retry topic is due; `None` for one of a reply topic.
+    pub(crate) fn due_ms(&self, record: &Record, at_ms: i64) -> Option<i64> {
         if self.options.reads == Reads::Replies {
-            return false;
+            return None;
         }
-        let Some(due) = RetryState::not_before_ms(&record.headers) else { return false };
         let tier = self.options.tiers.iter().find(|tier| tier.topic == record.origin.topic);
-        let longest = tier.map_or(Duration::ZERO, |tier| tier.delay + MAX_SKEW);
-        let latest = record.origin.timestamp_ms.map_or(due, |written| written + millis(longest));
-        self.now_ms() < due.min(latest)
+        let longest = millis(tier.map_or(Duration::ZERO, |tier| tier.delay + MAX_SKEW));
+        RetryState::not_before_ms(&record.headers).map(|due| due.min(at_ms.saturating_add(longest)))
     }
 
     /// The tier that a record goes to, or `None` when it has reached its end. Heartbeats never leave: by the time they
@@ -50,35 +53,30 @@ impl<E: Engine, L: Log> Core<E, L> {
         }
         let at = (self.options.reads == Reads::Retries).then(|| usize::from(work.partition.topic));
         let age = u64::try_from(self.now_ms() - work.received_at_ms).unwrap_or(0);
-        let stay = Stay { at, age: Duration::from_millis(age) };
+        let stay = Stay { at, passed: work.passed, age: Duration::from_millis(age) };
         tiers::next(cause, stay, self.options.tiers.len(), self.options.max_parked)
     }
 
     /// Whether a record whose tries in place are spent may leave. Only failures of its own count: while the engine as a
-    /// whole is degraded it stays and waits.
+    /// whole is degraded, as any worker of the process sees it, or the record's own part of it, the record stays and waits.
     pub(crate) async fn may_leave(&self, cause: Cause, target: &Target) -> bool {
-        if !self.has_tiers() || !self.gate.is_open() {
+        if !self.may_spill() {
             return false;
         }
-        cause != Cause::Failing || self.engine_is_well(&domain(target)).await
+        if cause != Cause::Failing {
+            return true;
+        }
+        // A call like any other, as far as the rate is concerned.
+        drop(self.permit().await);
+        let (domain, workflow_id) = (domain(target), target.workflow_id());
+        let probe = self.engine.probe_history(&domain, workflow_id);
+        let well = matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Probed::Well | Probed::Elsewhere(_)));
+        well && self.may_spill()
     }
 
     /// Whether a record may leave because too many others wait here. Not while the engine is unwell: then all wait.
     pub(crate) fn may_spill(&self) -> bool {
-        self.has_tiers() && self.gate.is_open()
-    }
-
-    /// Whether the part of the engine that decides about activities answers.
-    async fn engine_is_well(&self, domain: &DomainRef) -> bool {
-        if self.well_until.get().is_some_and(|until| tokio::time::Instant::now() < until) {
-            return true;
-        }
-        let probe = self.engine.probe_history(domain, self.nonce());
-        let well = matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())));
-        if well {
-            self.well_until.set(Some(tokio::time::Instant::now() + WELL_FOR));
-        }
-        well && self.gate.is_open()
+        self.has_tiers() && self.gate.is_open() && !self.ailing.anywhere()
     }
 
     /// Keeps the process unready for a record that has left: until its `domain` answers, where that is the matter, and
@@ -93,16 +91,13 @@ impl<E: Engine, L: Log> Core<E, L> {
     pub(crate) fn retry_record(&self, work: &Work, tier: usize, cause: Cause, ending: &Conclusion) -> OutRecord {
         let tier = &self.options.tiers[tier];
         let state = RetryState {
-            attempts: self.counted(work, cause, ending),
+            attempts: work.earlier.saturating_add(if cause.counts() { ending.attempts } else { 0 }),
+            passed: work.passed + usize::from(cause.counts()),
             first_seen_ms: work.received_at_ms,
             not_before_ms: self.now_ms() + millis(tier.delay),
             last_error: ending.detail.clone().unwrap_or_else(|| cause.as_str().to_owned()),
         };
         state.to_record(&work.record, Arc::clone(&tier.topic))
-    }
-
-    fn counted(&self, work: &Work, cause: Cause, ending: &Conclusion) -> u32 {
-        if cause.counts() { work.earlier.saturating_add(ending.attempts) } else { work.earlier }
     }
 }
 

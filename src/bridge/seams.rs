@@ -77,6 +77,19 @@ pub enum Wiring {
     Unreachable(String),
 }
 
+/// What a probe of the part of the engine that decides about activities found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// It answers, and this domain is at home here.
+    Well,
+    /// It answers, but not for this domain: it is unknown here, or active in another cluster. The text is the engine's.
+    Elsewhere(String),
+    /// It asks for less load.
+    Busy(String),
+    /// It does not answer, or as an ailing engine does.
+    Unwell(String),
+}
+
 /// The workflow engine.
 pub trait Engine {
     /// Makes one attempt, bounded by the engine client's own deadline. Dropping the future abandons the answer, not
@@ -86,9 +99,9 @@ pub trait Engine {
     /// Asks something that every healthy frontend answers in one known way, without touching any workflow.
     fn probe_wiring(&self) -> impl Future<Output = Wiring>;
 
-    /// Whether the part of the engine that decides about activities answers: asks about a workflow that does not exist
-    /// in `domain`. `nonce` varies the workflow id, and with it the shard.
-    fn probe_history(&self, domain: &DomainRef, nonce: u64) -> impl Future<Output = Result<(), String>>;
+    /// Whether the part of the engine that decides about activities answers: asks about a run that does not exist, of
+    /// `workflow_id` in `domain`. The workflow id chooses the shard. Changes nothing.
+    fn probe_history(&self, domain: &DomainRef, workflow_id: &str) -> impl Future<Output = Probed>;
 
     /// The name of the domain with this id, or `None` when the engine knows no such domain. Cached by the
     /// implementation.

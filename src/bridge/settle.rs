@@ -2,18 +2,16 @@
 //! for what looks into a workflow lead to: `reasons`.
 
 mod reasons;
+mod tries;
 
-use std::time::Duration;
-
-use self::reasons::{Waiting, explain, look_first, looks_first};
+use self::reasons::{explain, look_first, looks_first};
+use self::tries::{Decision, Tries};
 use super::core::{Core, Listing};
 use super::gate::Pass;
 use super::judge::Question;
 use super::repeats::Repeat;
-use super::retry::{Next, Schedule};
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
 use super::tiers::Cause;
-use super::unready::Held;
 use super::windows::Slot;
 use super::work::{Conclusion, Fate, Gone, Work};
 use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
@@ -78,6 +76,10 @@ async fn postpone<E: Engine, L: Log>(
     cause: Cause,
     ending: Conclusion,
 ) -> Fate {
+    if cause == Cause::Unknown {
+        // Tokens of another cluster look like this: a topic full of them is to be seen now, and not after the last tier.
+        core.weigh(work, &ending);
+    }
     slot.start_recording().await;
     if core.write(work, || core.retry_record(work, tier, cause, &ending)).await.is_err() {
         return Fate::Abandoned;
@@ -131,7 +133,7 @@ async fn forbidden<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Re
             let detail = format!("domain {domain} is not in cadence.domains");
             Some(Asked::Concluded(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail)))
         }
-        Listing::Untold(detail) => Some(Asked::Later(Cause::Parked, Conclusion::exhausted(detail))),
+        Listing::Untold(cause, detail) => Some(Asked::Later(cause, Conclusion::exhausted(detail))),
         Listing::Gone => Some(Asked::Abandoned),
     }
 }
@@ -213,68 +215,6 @@ fn question<'a>(reply: &'a Reply, target: &'a Target, identity: &'a str) -> Ques
     Question { target, answer: &reply.answer, fingerprint: reply.fingerprint, identity }
 }
 
-/// What is known from the earlier calls for a record.
-#[derive(Default)]
-struct Tries<'a> {
-    /// None before the first failure: most records never have one.
-    schedule: Option<Box<Schedule>>,
-    /// Cause the process is unready while the record waits.
-    unready: Option<Box<Held<'a>>>,
-    /// A call got no clear answer and may have been applied.
-    ambiguous: bool,
-    /// How often and how long an attempt was called that was not there yet.
-    waiting: Option<Box<Waiting>>,
-    /// An odd answer to this record had the wiring probed before.
-    suspected: bool,
-    /// Slow waits for somebody to mend something.
-    slow: u32,
-    /// How often the gate had shut at the first failure.
-    shuts: u32,
-}
-
-impl Tries<'_> {
-    /// Failed calls so far.
-    fn attempts(&self) -> u32 {
-        let failed = self.schedule.as_ref().map_or(0, |schedule| schedule.attempts());
-        failed + self.waiting.as_ref().map_or(0, |waiting| waiting.times())
-    }
-
-    /// What to do after a call that failed for a transient reason.
-    fn failed<E: Engine, L: Log>(&mut self, core: &Core<E, L>, busy: bool) -> Decision {
-        let fresh = || Box::new(Schedule::new(core.options.retry, core.began()));
-        if self.schedule.is_none() {
-            self.shuts = core.gate.shuts();
-        }
-        match self.schedule.get_or_insert_with(fresh).failed(busy, core.random()) {
-            Next::Retry(delay) => Decision::Wait(delay),
-            // What failed while the engine was unwell was not the record's fault: it begins anew.
-            Next::Spent(_) if core.has_tiers() && self.shuts != core.gate.shuts() => {
-                self.schedule = None;
-                Decision::Wait(core.options.retry.max)
-            }
-            Next::Spent(delay) => Decision::Spent(if busy { Cause::Busy } else { Cause::Failing }, delay),
-        }
-    }
-
-    /// What to do when somebody has to mend something first.
-    fn slowly<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Decision {
-        self.slow += 1;
-        let delay = core.options.retry.spent;
-        if self.slow < MAX_SLOW { Decision::Wait(delay) } else { Decision::Spent(Cause::Parked, delay) }
-    }
-}
-
-/// Calls that meet something to be mended before their record leaves. Twice: what heals within `retry.spent` costs no
-/// detour.
-const MAX_SLOW: u32 = 2;
-
-enum Decision {
-    Final,
-    Wait(Duration),
-    /// The tries in place are spent: it leaves, or waits this long where nothing can leave.
-    Spent(Cause, Duration),
-}
-
 /// What an engine's refusal means for this record and for the gate.
 fn decide<'a, E: Engine, L: Log>(
     core: &'a Core<E, L>,
@@ -352,7 +292,7 @@ fn later<E: Engine, L: Log>(
 ) -> Asked {
     let detail = format!("{}: {}", error.status, error.message);
     let attempts = tries.attempts();
-    if let Some(unready) = tries.unready {
+    if let Some(unready) = tries.unready.filter(|_| cause == Cause::Parked) {
         let domain = matches!(error.verdict, Verdict::DomainNotActive | Verdict::UnknownDomain).then(|| domain(target));
         core.linger(*unready, domain);
     }
@@ -387,5 +327,6 @@ pub(crate) fn domain(target: &Target) -> DomainRef {
 /// A record whose handling panicked: dead letter `internal_error`, so that one record cannot hurt the others.
 pub(crate) async fn settle_panicked<E: Engine, L: Log>(core: &Core<E, L>, work: &Work) -> Fate {
     tracing::error!(record = %work.record.origin, "handling this record panicked: it becomes a dead letter");
-    record(core, work, Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned())).await
+    let rejected = Conclusion::rejected(RefusalCode::InternalError, UNFORESEEN.to_owned());
+    record(core, work, Conclusion { attempts: work.earlier, ..rejected }).await
 }

@@ -63,77 +63,109 @@ impl Cause {
 pub(crate) struct Stay {
     /// The tier it was read from; `None` on a reply topic.
     pub(crate) at: Option<usize>,
+    /// Tiers that it has passed for reasons of its own.
+    pub(crate) passed: usize,
     /// Since it was first in hand.
     pub(crate) age: Duration,
 }
 
-/// The tier that comes next of `tiers` many, or `None` when the reply has reached its end. `max_parked` ends what is not
-/// counted.
+/// The tier that comes next of `tiers` many, or `None` when the reply has reached its end. `max_parked` ends what nobody
+/// mends; an engine that is too busy or a process that is too full ends nothing.
 pub(crate) fn next(cause: Cause, stay: Stay, tiers: usize, max_parked: Duration) -> Option<usize> {
     let last = tiers.checked_sub(1)?;
-    let further = stay.at.map_or(0, |at| at + 1);
-    if !cause.counts() && stay.age >= max_parked {
-        return None;
-    }
     match cause {
-        Cause::Failing | Cause::NotReady | Cause::Unknown => (further <= last).then_some(further),
+        // What it went through for other reasons costs it no tier.
+        Cause::Failing | Cause::NotReady | Cause::Unknown => (stay.passed <= last).then_some(stay.passed),
         // Once is enough for a request that was on its way: a service that is wrong should hear so soon.
-        Cause::Unasked => stay.at.is_none().then_some(0),
-        Cause::Busy => Some(further.min(last)),
+        Cause::Unasked => (stay.passed == 0).then_some(0),
+        Cause::Busy => Some(stay.at.map_or(0, |at| at + 1).min(last)),
         // It has had no fair try yet.
         Cause::Crowded => Some(stay.at.unwrap_or(0).min(last)),
-        Cause::Parked => Some(last),
+        Cause::Parked => (stay.age < max_parked).then_some(last),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// The tiers that a reply passes that always meets the same.
-    fn path(cause: Cause, tiers: usize) -> Vec<usize> {
+    /// The tiers that a reply passes that meets these causes, one after the other.
+    fn path(causes: impl IntoIterator<Item = Cause>, tiers: usize) -> Vec<usize> {
         let mut path: Vec<usize> = Vec::new();
-        while path.len() < 6 {
-            let stay = Stay { at: path.last().copied(), age: Duration::ZERO };
+        let mut passed = 0;
+        for cause in causes {
+            let stay = Stay { at: path.last().copied(), passed, age: Duration::ZERO };
             let Some(tier) = next(cause, stay, tiers, DAY) else { break };
+            passed += usize::from(cause.counts());
             path.push(tier);
         }
         path
     }
 
+    /// The tiers of a reply that always meets the same.
+    fn always(cause: Cause, tiers: usize) -> Vec<usize> {
+        path([cause; 6], tiers)
+    }
+
     #[test]
     fn what_is_the_records_own_comes_to_an_end() {
         for cause in [Cause::Failing, Cause::NotReady, Cause::Unknown] {
-            assert_eq!(path(cause, 3), [0, 1, 2]);
-            assert_eq!(path(cause, 1), [0]);
+            assert_eq!(always(cause, 3), [0, 1, 2]);
+            assert_eq!(always(cause, 1), [0]);
         }
-        assert_eq!(path(Cause::Unasked, 3), [0]);
+        assert_eq!(always(Cause::Unasked, 3), [0]);
     }
 
     #[test]
     fn what_is_not_the_records_own_goes_on_until_it_is_too_old() {
-        assert_eq!(path(Cause::Busy, 3), [0, 1, 2, 2, 2, 2]);
-        assert_eq!(path(Cause::Crowded, 3), [0, 0, 0, 0, 0, 0]);
-        assert_eq!(path(Cause::Parked, 3), [2, 2, 2, 2, 2, 2]);
+        assert_eq!(always(Cause::Busy, 3), [0, 1, 2, 2, 2, 2]);
+        assert_eq!(always(Cause::Crowded, 3), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(always(Cause::Parked, 3), [2, 2, 2, 2, 2, 2]);
         for cause in Cause::ALL {
-            let stay = Stay { at: Some(1), age: DAY };
-            assert_eq!(next(cause, stay, 3, DAY).is_none(), !cause.counts() || cause == Cause::Unasked, "{cause:?}");
+            let stay = Stay { at: Some(1), passed: 0, age: DAY };
+            assert_eq!(next(cause, stay, 3, DAY).is_none(), cause == Cause::Parked, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_failover_costs_no_tier() {
+        use Cause::{Busy, Failing, Parked, Unknown};
+        assert_eq!(path([Failing, Parked, Unknown, Failing, Failing], 3), [0, 2, 1, 2]);
+        assert_eq!(path([Busy, Busy, Busy, Unknown, Busy, Unknown, Unknown, Unknown], 3), [0, 1, 2, 0, 1, 1, 2]);
+    }
+
+    proptest! {
+        /// Whatever it meets in whatever order: each reason of its own costs one tier, the others none.
+        #[test]
+        fn a_reply_has_all_its_tiers(met in proptest::collection::vec(0usize..7, 0..40), tiers in 1usize..4) {
+            let met: Vec<Cause> = met.into_iter().map(|n| Cause::ALL[n]).filter(|cause| *cause != Cause::Unasked).collect();
+            let own = met.iter().filter(|cause| cause.counts()).count();
+            let path = path(met.iter().copied(), tiers);
+            prop_assert!(path.iter().all(|tier| *tier < tiers));
+            if own <= tiers {
+                prop_assert_eq!(path.len(), met.len());
+            } else {
+                let end = met.iter().enumerate().filter(|(_, cause)| cause.counts()).nth(tiers).map(|(at, _)| at);
+                prop_assert_eq!(Some(path.len()), end);
+            }
         }
     }
 
     #[test]
     fn without_retry_topics_nothing_leaves() {
         for cause in Cause::ALL {
-            assert!(path(cause, 0).is_empty());
+            assert!(always(cause, 0).is_empty());
         }
     }
 
     #[test]
-    fn a_tier_that_was_taken_out_of_the_settings_is_no_trouble() {
+    fn fewer_tiers_than_before_are_no_trouble() {
         for cause in Cause::ALL {
-            let tier = next(cause, Stay { at: Some(5), age: Duration::ZERO }, 2, DAY);
+            let tier = next(cause, Stay { at: Some(1), passed: 5, age: Duration::ZERO }, 2, DAY);
             assert!(tier.is_none_or(|tier| tier < 2), "{cause:?}");
         }
     }

@@ -23,6 +23,9 @@ pub(crate) struct Unready {
     lingers: Notify,
 }
 
+/// Reasons that outlive their records. Whoever reads more than these has seen enough, and each may cost a probe.
+const MAX_LINGERING: usize = 32;
+
 #[derive(Clone, Debug)]
 struct Lingering {
     until: Instant,
@@ -111,13 +114,16 @@ impl Drop for Unready {
 
 impl Held<'_> {
     /// Lets the reason stand until then, or until the domain that is meant answers, after the record is gone.
-    pub(crate) fn linger(self, until: Instant, domain: Option<DomainRef>) {
+    pub(crate) fn linger(mut self, until: Instant, domain: Option<DomainRef>) {
         let mut lingering = self.unready.lingering.borrow_mut();
+        if lingering.len() >= MAX_LINGERING {
+            return;
+        }
         if let Some(there) = lingering.get_mut(&self.key) {
             there.until = there.until.max(until);
             return;
         }
-        lingering.insert(self.key.clone(), Lingering { until, domain });
+        lingering.insert(std::mem::take(&mut self.key), Lingering { until, domain });
         self.unready.lingers.notify_one();
         // Its part in the count is the lingering one's now.
         std::mem::forget(self);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::gate::Trouble;
-use super::seams::{DomainRef, Engine, Log, Wiring};
+use super::seams::{DomainRef, Engine, Log, Probed, Wiring};
 
 /// Probes in a row that must find the wiring broken: one odd answer of a load balancer must not stop the process.
 const CONFIRMATIONS: usize = 3;
@@ -21,12 +21,13 @@ pub(crate) const ENGINE: &str = "engine";
 pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
     let mut broken = 0;
     let mut next_probe = Instant::now();
+    let mut next_heal = next_probe;
     loop {
         match core.gate.trouble() {
             None => {
                 tokio::select! {
                     () = core.gate.troubled() => {}
-                    () = heal(core) => {}
+                    () = heal(core, next_heal) => next_heal = Instant::now() + HEAL_INTERVAL,
                 }
                 continue;
             }
@@ -53,15 +54,25 @@ pub(crate) async fn watch<E: Engine, L: Log>(core: &Core<E, L>) -> String {
     }
 }
 
-/// Looks once after reasons that outlive their records, some time after there are any.
-async fn heal<E: Engine, L: Log>(core: &Core<E, L>) {
+/// Looks once after reasons that outlive their records, as soon as there are any and it is time.
+async fn heal<E: Engine, L: Log>(core: &Core<E, L>, at: Instant) {
     core.unready.lingers().await;
-    tokio::time::sleep(HEAL_INTERVAL).await;
+    tokio::time::sleep_until(at).await;
     for domain in core.unready.lingering() {
-        if core.engine.probe_history(&domain, core.nonce()).await.is_ok() {
+        if is_mended(core, &domain).await {
             core.unready.mended(&domain);
         }
     }
+}
+
+/// Whether a domain is at home here, and its name is told where that was the matter.
+async fn is_mended<E: Engine, L: Log>(core: &Core<E, L>, domain: &DomainRef) -> bool {
+    if let DomainRef::Id(id) = domain
+        && !matches!(core.engine.domain_name(id).await, Ok(Some(_)))
+    {
+        return false;
+    }
+    core.engine.probe_history(domain, &core.probe_name()).await == Probed::Well
 }
 
 /// One look at the wiring: how many in a row found it broken.
@@ -87,7 +98,12 @@ async fn look_at_wiring<E: Engine, L: Log>(core: &Core<E, L>, broken: usize) -> 
 /// One probe of an unwell engine.
 async fn probe<E: Engine, L: Log>(core: &Core<E, L>, domain: Option<DomainRef>) {
     let answer = match &domain {
-        Some(domain) => core.engine.probe_history(domain, core.nonce()).await,
+        // Only what an ailing engine says counts against it. One domain that moved to another cluster must not hold up all
+        // others, and a busy engine is well.
+        Some(domain) => match core.engine.probe_history(domain, &core.probe_name()).await {
+            Probed::Unwell(text) => Err(text),
+            Probed::Well | Probed::Elsewhere(_) | Probed::Busy(_) => Ok(()),
+        },
         None => match core.engine.probe_wiring().await {
             Wiring::Sound => Ok(()),
             Wiring::Broken(text) => {

@@ -22,10 +22,12 @@ pub(crate) struct Work {
     pub(crate) reply: Result<Reply, Box<Refusal>>,
     /// The lane that keeps replies to one activity in order; a reply that is wrong in itself has none.
     pub(crate) lane: Option<u64>,
-    /// When it, or a later batch before it was taken up, first came to a worker; in milliseconds since the epoch.
+    /// When it first came to a worker; in milliseconds since the epoch.
     pub(crate) received_at_ms: i64,
     /// Calls for it that failed before it came here, on a reply topic and on other retry topics.
     pub(crate) earlier: u32,
+    /// Tiers of retry topics that it has passed for reasons of its own.
+    pub(crate) passed: usize,
     /// Ends when the record's partition is taken away.
     pub(crate) life: Rc<Life>,
     /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.

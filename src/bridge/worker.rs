@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::{Core, Shared};
 use super::lanes::Lanes;
 use super::options::{Options, Reads};
-use super::partitions::Partitions;
+use super::partitions::{Delivered, Partition, Partitions};
 use super::seams::{Command, Control, Engine, Log, Piece, Received, Wiring};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
@@ -67,9 +67,7 @@ struct Worker<E, L> {
     /// Records whose turn in their lane has come and that wait for a place.
     ready: VecDeque<Rc<Work>>,
     /// Records delivered and not looked at yet.
-    backlog: VecDeque<Received>,
-    /// When the last of them came, in milliseconds since the epoch.
-    delivered_at_ms: i64,
+    backlog: VecDeque<Delivered>,
     running: FuturesUnordered<LocalBoxFuture<'static, (Rc<Work>, Fate)>>,
     leaving: Option<Leaving>,
     /// Ledgers that are being read.
@@ -122,7 +120,6 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             lanes: Lanes::new(options.max_lane_depth),
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
-            delivered_at_ms: 0,
             running: FuturesUnordered::new(),
             leaving: None,
             openings: Vec::new(),
@@ -180,8 +177,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 () = windows.freed() => {}
                 batch = intake.records.recv(), if hungry => match batch {
                     Some(batch) => {
-                        self.delivered_at_ms = core.now_ms();
-                        self.backlog.extend(batch);
+                        let at_ms = core.now_ms();
+                        self.backlog.extend(batch.into_iter().map(|received| Delivered { received, at_ms }));
                     }
                     None => return Ending::Fatal("the consumer thread ended unexpectedly".to_owned()),
                 },
@@ -245,6 +242,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.unready.clear(ENGINE);
         }
         self.pause_for_gate();
+        self.core.ailing.tell(!self.core.gate.is_open());
         self.report();
     }
 
@@ -256,6 +254,15 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
         let readable = self.partitions.iter().filter(|(_, p)| !p.blocked).map(|(id, _)| id).collect();
         self.core.log.command(if pause { Command::Pause(readable) } else { Command::Resume(readable) });
+    }
+
+    /// Since when the oldest record of a partition waits that was read and is not settled: also one that is held back, but not
+    /// before it is due.
+    fn oldest_ms(&self, partition: &Partition) -> Option<i64> {
+        let held = partition.held.front().and_then(|Delivered { received, at_ms }| {
+            self.core.due_ms(&received.record, *at_ms).or(received.record.origin.timestamp_ms)
+        });
+        partition.offsets.oldest_timestamp_ms().or(held)
     }
 
     fn report(&self) {
@@ -274,8 +281,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         self.core.ledger.borrow_mut().expire(now);
         metrics.ledger(options.worker, self.core.ledger.borrow().len());
         for (id, partition) in self.partitions.iter() {
-            let oldest = partition.offsets.oldest_timestamp_ms();
-            let age = oldest.map_or(0.0, |ms| (now - ms).max(0) as f64 / 1000.0);
+            let age = self.oldest_ms(partition).map_or(0.0, |ms| (now - ms).max(0) as f64 / 1000.0);
             metrics.oldest_unsettled(options.topic(id.topic), id.partition, age);
         }
     }

@@ -18,7 +18,7 @@ use super::requests;
 use super::status::{call_error, code_name};
 use super::transport::{ConnectError, Metadata, channels};
 use crate::admin::{EngineMethod, Metrics};
-use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Verdict, Wiring};
+use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Probed, Verdict, Wiring};
 use crate::bridge::sight::{Reach, Sight};
 use crate::config::Cadence;
 use crate::wire::{ActivityId, Answer, Target};
@@ -213,27 +213,29 @@ impl Engine for Client {
         }
     }
 
-    async fn probe_history(&self, domain: &DomainRef, nonce: u64) -> Result<(), String> {
+    async fn probe_history(&self, domain: &DomainRef, workflow_id: &str) -> Probed {
         let within = PROBE_TIMEOUT.min(self.metadata.timeout());
         let mut worker = self.worker();
         let answer = match domain {
             DomainRef::Id(id) => {
-                let request = self.metadata.request_within(requests::probe(id, nonce), within);
+                let request = self.metadata.request_within(requests::probe(id, workflow_id), within);
                 worker.record_activity_task_heartbeat(request).await
             }
             DomainRef::Name(name) => {
-                let request = self.metadata.request_within(requests::probe_by_id(name, nonce), within);
+                let request = self.metadata.request_within(requests::probe_by_id(name, workflow_id), within);
                 let answer = worker.record_activity_task_heartbeat_by_id(request).await;
                 answer.map(|_| Response::new(api::RecordActivityTaskHeartbeatResponse::default()))
             }
         };
-        // Only what an ailing engine says counts against it. Whatever else is said, of this domain or of us, is for the
-        // record that goes first to find out: one domain that moved to another cluster must not hold up all others.
-        match answer.map_err(|status| call_error(&status)) {
-            Err(error) if error.verdict == (Verdict::Transient { busy: false }) => {
-                Err(format!("{} {}", error.status, error.message))
-            }
-            _ => Ok(()),
+        let Err(status) = answer else { return Probed::Well };
+        let CallError { verdict, status, message } = call_error(&status);
+        let text = format!("{status} {message}");
+        match verdict {
+            Verdict::Transient { busy: false } => Probed::Unwell(text),
+            Verdict::Transient { busy: true } => Probed::Busy(text),
+            Verdict::UnknownDomain | Verdict::DomainNotActive => Probed::Elsewhere(text),
+            // Not found, as it should be; and whatever is said of us is for the record that goes first to find out.
+            Verdict::NotFound | Verdict::Refused(_) | Verdict::Wiring => Probed::Well,
         }
     }
 

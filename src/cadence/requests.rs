@@ -99,10 +99,10 @@ pub(super) fn heartbeat_by_id(
     }
 }
 
-/// A heartbeat for a workflow that does not exist. `nonce` varies the workflow id and with it the history shard.
-pub(super) fn probe(domain_id: &str, nonce: u64) -> api::RecordActivityTaskHeartbeatRequest {
+/// A heartbeat for a run that does not exist. The workflow id chooses the history shard.
+pub(super) fn probe(domain_id: &str, workflow_id: &str) -> api::RecordActivityTaskHeartbeatRequest {
     let token = serde_json::json!({
-        "domainId": domain_id, "workflowId": probe_workflow(nonce), "workflowType": "", "runId": NO_RUN,
+        "domainId": domain_id, "workflowId": workflow_id, "workflowType": "", "runId": NO_RUN,
         "scheduleId": 1, "scheduleAttempt": 0, "activityId": "probe", "activityType": "",
     });
     let task_token = Bytes::from(token.to_string());
@@ -110,19 +110,15 @@ pub(super) fn probe(domain_id: &str, nonce: u64) -> api::RecordActivityTaskHeart
 }
 
 /// [`probe`] for a domain known by name.
-pub(super) fn probe_by_id(domain: &str, nonce: u64) -> api::RecordActivityTaskHeartbeatByIdRequest {
+pub(super) fn probe_by_id(domain: &str, workflow_id: &str) -> api::RecordActivityTaskHeartbeatByIdRequest {
     api::RecordActivityTaskHeartbeatByIdRequest {
         domain: domain.to_owned(),
         workflow_execution: Some(api::WorkflowExecution {
-            workflow_id: probe_workflow(nonce),
+            workflow_id: workflow_id.to_owned(),
             run_id: NO_RUN.to_owned(),
         }),
         activity_id: "probe".to_owned(),
         details: None,
         identity: "handback/probe".to_owned(),
     }
-}
-
-fn probe_workflow(nonce: u64) -> String {
-    format!("handback-probe-{nonce:016x}")
 }

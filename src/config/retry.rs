@@ -39,9 +39,9 @@ section! {
         #[serde(with = "human")]
         pub spent: Duration = Duration::from_secs(10),
 
-        // A day: a failover that nobody finished, a domain that nobody registered. Retry topics must keep records longer.
-        /// How long a reply may go around on retry topics for a reason that is not its own (a domain that fails over, a
-        /// busy engine) before it is `exhausted`.
+        // A failover that nobody finished, a domain that nobody registered: somebody was called by then.
+        /// How long a reply may go around on the last retry topic because somebody has to mend something (a domain that fails
+        /// over or is unknown, a missing right) before it is `exhausted`.
         #[serde(with = "human")]
         pub max_parked: Duration = Duration::from_secs(24 * 60 * 60),
     }

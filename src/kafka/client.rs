@@ -16,6 +16,9 @@ const FETCH_QUEUE_BACKOFF_MS: u32 = 20;
 /// pause or a rebalance.
 const READ_AHEAD_KIB: u32 = 16 * 1024;
 
+/// The same of retry topics, where it waits until it is due: for each of their partitions this much and a batch more.
+const RETRY_READ_AHEAD_KIB: u32 = 1024;
+
 /// Outcomes are awaited in a window of their own, off the path from a reply to its activity, so that batching costs the
 /// offset some latency and nothing else. Shorter means more requests, longer means more memory in use at once and colder
 /// caches: of 5, 10, 20 and 50 ms this one took the least CPU at 50,000 records a second (bench `end_to_end`).
@@ -112,6 +115,10 @@ pub fn retry_consumer(kafka: &Kafka) -> ClientConfig {
     let mut config = consumer(kafka, 0, 1);
     config.set("group.id", kafka.retry_group_id());
     config.set("client.id", format!("{}-retry", client_id(kafka, None)));
+    // What is read ahead waits in memory until it is due, for each partition and tier.
+    if kafka.properties.get("queued.max.messages.kbytes").is_none() {
+        config.set("queued.max.messages.kbytes", RETRY_READ_AHEAD_KIB.to_string());
+    }
     config
 }
 
@@ -157,6 +164,14 @@ pub fn producer(kafka: &Kafka) -> ClientConfig {
 pub fn admin(kafka: &Kafka) -> ClientConfig {
     let no_reading_or_writing = [CONSUMER_ONLY.as_slice(), PRODUCER_ONLY.as_slice()].concat();
     layered(kafka, &[], &no_reading_or_writing, vec![("client.id", client_id(kafka, None))])
+}
+
+/// Keeps OpenSSL from taking itself apart at exit. To be called before there is any client: OpenSSL's handler frees what
+/// librdkafka's threads may still use, for instance in an authentication that a signal finds under way, and the process
+/// would abort on a torn heap instead of ending with its exit code.
+pub fn let_threads_outlive_main() {
+    #[cfg(any(feature = "tls-vendored", feature = "tls-system"))]
+    openssl_sys::init();
 }
 
 /// The properties of `[kafka.properties]` that librdkafka does not take, with its reason. Connects to nobody.

@@ -98,7 +98,7 @@ impl Cluster {
         }
     }
 
-    /// Whether the group may be used: asks its coordinator for the committed offsets of `topic`.
+    /// Whether the client's group may be used: asks its coordinator for the committed offsets of `topic`.
     ///
     /// # Errors
     /// The group is forbidden, or its coordinator does not answer within `timeout`.

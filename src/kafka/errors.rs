@@ -91,9 +91,10 @@ fn kind(code: Code) -> Option<Kind> {
             "tls",
             "the TLS handshake fails: check security.protocol and ssl.ca.location in [kafka.properties]",
         ),
-        Code::GroupAuthorizationFailed => {
-            Kind::Group("group", "no permission for the consumer group: grant READ on the group kafka.group_id")
-        }
+        Code::GroupAuthorizationFailed => Kind::Group(
+            "group",
+            "no permission for the consumer group: grant READ on the group kafka.group_id, and on the same with `-retry`",
+        ),
         Code::TopicAuthorizationFailed => {
             Kind::Topic("no permission for the topic, or it does not exist: grant READ and DESCRIBE on it")
         }

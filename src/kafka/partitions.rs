@@ -21,6 +21,15 @@ struct Partition {
     position: Option<i64>,
     /// Next to read as the group sees it: the start, then what was stored.
     settled: Option<i64>,
+    /// What is committed: the start, then what the commit callback told.
+    committed: Option<i64>,
+}
+
+impl Partition {
+    /// Whether what was stored is not committed yet.
+    fn is_ahead(&self) -> bool {
+        self.assigned && self.settled > self.committed
+    }
 }
 
 /// All partitions of this consumer.
@@ -55,7 +64,15 @@ impl Partitions {
     pub(super) fn assign(&mut self, id: PartitionId, position: Option<i64>, halted: bool) -> Epoch {
         let entry = self.table.entry(id).or_default();
         let epoch = entry.epoch + 1;
-        *entry = Partition { epoch, assigned: true, halted, position, settled: position, ..Partition::default() };
+        *entry = Partition {
+            epoch,
+            assigned: true,
+            halted,
+            position,
+            settled: position,
+            committed: position,
+            ..Partition::default()
+        };
         epoch
     }
 
@@ -95,14 +112,16 @@ impl Partitions {
         reading.map(|(id, p)| (*id, p.position)).collect()
     }
 
-    /// Which of these offsets may be stored: the partition is ours, the offset grows, and nothing unread is passed.
+    /// Which of these offsets may be stored: the partition is ours, the offset grows (or was stored and is not committed),
+    /// and nothing unread is passed.
     /// The second number counts those whose partition has left.
     pub(super) fn storable(&self, offsets: Vec<(PartitionId, i64)>) -> (Vec<(PartitionId, i64)>, usize) {
         let (ours, late): (Vec<_>, Vec<_>) =
             offsets.into_iter().partition(|(id, _)| self.table.get(id).is_some_and(|p| p.assigned));
         let grows = |(id, offset): &(PartitionId, i64)| {
             let p = &self.table[id];
-            p.settled.is_none_or(|settled| *offset > settled) && p.position.is_some_and(|read| *offset <= read)
+            let grows = p.settled.is_none_or(|settled| *offset > settled || *offset == settled && p.is_ahead());
+            grows && p.position.is_some_and(|read| *offset <= read)
         };
         (ours.into_iter().filter(grows).collect(), late.len())
     }
@@ -112,6 +131,21 @@ impl Partitions {
         if let Some(entry) = self.table.get_mut(&id) {
             entry.settled = Some(offset);
         }
+    }
+
+    /// Notes what is committed.
+    pub(super) fn committed(&mut self, id: PartitionId, offset: i64) {
+        if let Some(entry) = self.table.get_mut(&id).filter(|p| p.assigned) {
+            entry.committed = entry.committed.max(Some(offset));
+        }
+    }
+
+    /// What was stored and is not committed, in order.
+    pub(super) fn uncommitted(&self) -> Vec<(PartitionId, i64)> {
+        let ahead = self.table.iter().filter(|(_, p)| p.is_ahead());
+        let mut ahead: Vec<_> = ahead.filter_map(|(id, p)| Some((*id, p.settled?))).collect();
+        ahead.sort_unstable();
+        ahead
     }
 
     /// Records up to `end` that are not settled; `None` while unknown or not ours.
@@ -188,9 +222,26 @@ mod tests {
         let may = |partitions: &Partitions, offset| partitions.storable(vec![(P, offset)]).0.len();
         assert_eq!([9, 10, 11, 20, 21].map(|o| may(&partitions, o)), [0, 0, 1, 1, 0]);
         partitions.stored(P, 15);
+        partitions.committed(P, 15);
         assert_eq!([15, 16].map(|o| may(&partitions, o)), [0, 1]);
         partitions.revoke(P);
         assert_eq!(partitions.storable(vec![(P, 17)]), (vec![], 1));
+    }
+
+    #[test]
+    fn what_was_stored_and_is_not_committed_may_be_stored_again() {
+        let mut partitions = one();
+        for offset in 10..20 {
+            partitions.read(P, offset);
+        }
+        partitions.stored(P, 15);
+        assert_eq!(partitions.uncommitted(), [(P, 15)]);
+        assert_eq!(partitions.storable(vec![(P, 15)]).0.len(), 1);
+        partitions.committed(P, 15);
+        assert_eq!((partitions.uncommitted(), partitions.storable(vec![(P, 15)]).0.len()), (vec![], 0));
+        partitions.stored(P, 16);
+        partitions.revoke(P);
+        assert_eq!(partitions.uncommitted(), [], "what left is not ours to commit");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn fault(code: Code, topic: &str, partition: Option<i32>, dead: Optio
     }
     match advice(code, topic, partition) {
         Some(advice) => ProduceFault::Permanent(format!("cannot write to {place}: {code}: {advice}")),
-        None => ProduceFault::Transient(format!("cannot write to {place} yet: {code}")),
+        None => ProduceFault::Transient(format!("cannot write to {place} yet: {code}{}", likely_cause(code))),
     }
 }
 
@@ -40,6 +40,17 @@ fn fatal_advice(code: Code) -> &'static str {
             ". Grant WRITE on the outcome, dead-letter and retry topics (or IDEMPOTENT_WRITE on the cluster) to our user"
         }
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ". Another producer has taken its place",
+        _ => "",
+    }
+}
+
+/// What is behind a code that says little. The client tries on its own while a leader is away or too few replicas are
+/// in sync, and says in the end only that its time was up.
+fn likely_cause(code: Code) -> &'static str {
+    match code {
+        Code::MessageTimedOut | Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
+            ": its leader is away, or fewer replicas are in sync than min.insync.replicas asks for; look at the brokers"
+        }
         _ => "",
     }
 }
@@ -167,6 +178,12 @@ mod tests {
         assert!(kind(Code::UnknownPartition).1.contains("at least 6 partitions"));
         assert!(kind(Code::UnknownTopic).1.contains("topics create"));
         assert!(kind(Code::ClusterAuthorizationFailed).1.contains("IDEMPOTENT_WRITE"));
+    }
+
+    #[test]
+    fn a_write_that_timed_out_says_what_may_be_behind_it() {
+        assert!(kind(Code::MessageTimedOut).1.contains("min.insync.replicas"));
+        assert!(!kind(Code::OutOfOrderSequenceNumber).1.contains("min.insync.replicas"));
     }
 
     #[test]

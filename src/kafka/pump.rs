@@ -37,6 +37,9 @@ const REPAIR: Duration = Duration::from_secs(1);
 /// How often a missing or forbidden topic is looked at again.
 const TOPIC_CHECK: Duration = Duration::from_secs(5);
 
+/// How often what is not committed is looked at: several times the usual `kafka.auto_commit_interval`.
+const COMMIT_CHECK: Duration = Duration::from_secs(5);
+
 /// Whether the thread goes on.
 #[derive(PartialEq, Eq)]
 enum Turn {
@@ -56,6 +59,8 @@ pub(super) struct Pump {
     /// When positions are to be checked.
     repair_at: Option<Instant>,
     next_topic_check: Instant,
+    /// What was stored and not committed when that was last looked at, and when it is looked at again.
+    uncommitted: (Vec<(PartitionId, i64)>, Instant),
 }
 
 impl Pump {
@@ -73,6 +78,7 @@ impl Pump {
             full_since: None,
             repair_at: None,
             next_topic_check: now,
+            uncommitted: (Vec::new(), now),
         }
     }
 
@@ -92,6 +98,7 @@ impl Pump {
         }
         self.look_after_positions();
         self.look_after_topics();
+        self.look_after_commits();
         if !self.hand_over() {
             return self.wait_for_worker();
         }
@@ -225,6 +232,14 @@ impl Pump {
                 let reason = format!("some partition is not read, and its position cannot be repaired yet: {error}");
                 self.context().conditions.raise("positions", reason);
             }
+        }
+    }
+
+    fn look_after_commits(&mut self) {
+        let (before, at) = &mut self.uncommitted;
+        if *at <= Instant::now() {
+            *before = self.consumer.context().store_again(&self.consumer, before);
+            *at = Instant::now() + COMMIT_CHECK;
         }
     }
 

@@ -207,6 +207,23 @@ impl Context {
         }
     }
 
+    /// Stores again what was stored and is not committed although commits had the time. librdkafka was seen to forget, now
+    /// and then, what is stored while a rebalance runs; nothing is lost by that, but the lag would stand still until the
+    /// partition's next record. `before` is what was so the last time; answers what is so now.
+    pub(super) fn store_again(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        before: &[(PartitionId, i64)],
+    ) -> Vec<(PartitionId, i64)> {
+        let now = self.partitions().uncommitted();
+        let again: Vec<_> = now.iter().filter(|stored| before.contains(stored)).copied().collect();
+        if !again.is_empty() {
+            tracing::debug!(consumer = %self.name, partitions = again.len(), "stored again: not committed yet");
+            self.store(consumer, again);
+        }
+        now
+    }
+
     /// Unassigns and assigns all partitions that are read, at positions checked against what the broker has.
     pub(super) fn restart(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
         let reading = self.partitions().reading();
@@ -297,6 +314,8 @@ impl ConsumerContext for Context {
                 for element in offsets.elements() {
                     if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
                         let (topic, partition) = (element.topic(), element.partition());
+                        let id = self.partitions().id(topic, partition);
+                        id.inspect(|id| self.partitions().committed(*id, offset));
                         self.observer.committed(topic, partition, offset);
                     }
                 }

@@ -68,6 +68,8 @@ pub const SOURCE_TIMESTAMP: &str = "handback-source-timestamp";
 
 /// On retry topics: calls that failed for a reason of the record's own.
 pub const ATTEMPTS: &str = "handback-attempts";
+/// On retry topics: tiers that the record has passed for reasons of its own.
+pub const TIERS: &str = "handback-tiers";
 /// On retry topics: when the record was first in hand.
 pub const FIRST_SEEN: &str = "handback-first-seen";
 /// On retry topics: when the record may be tried again.

@@ -17,6 +17,8 @@ use super::{Headers, Origin, OutRecord, Record, names};
 pub struct RetryState {
     /// Calls to the engine that failed for a reason of the record's own, over all its stays.
     pub attempts: u32,
+    /// Tiers that it has passed for reasons of its own, this one perhaps among them.
+    pub passed: usize,
     /// When a bridge first had it in hand, in milliseconds since the epoch.
     pub first_seen_ms: i64,
     /// When it may be tried again, in milliseconds since the epoch.
@@ -47,6 +49,7 @@ impl RetryState {
         let mut headers = record.headers.clone();
         push_origin(&mut headers, &record.origin);
         push(&mut headers, names::ATTEMPTS, Some(&self.attempts.to_string()));
+        push(&mut headers, names::TIERS, Some(&self.passed.to_string()));
         push(&mut headers, names::FIRST_SEEN, Some(&Millis(self.first_seen_ms).to_string()));
         push(&mut headers, names::NOT_BEFORE, Some(&Millis(self.not_before_ms).to_string()));
         push(&mut headers, names::LAST_ERROR, Some(&one_line(&self.last_error)));
@@ -84,6 +87,7 @@ impl RetryState {
         let attempts = text(headers, names::ATTEMPTS)?;
         Ok(Self {
             attempts: attempts.parse().map_err(|_| BadRetryState { header: names::ATTEMPTS })?,
+            passed: text(headers, names::TIERS)?.parse().map_err(|_| BadRetryState { header: names::TIERS })?,
             first_seen_ms: time(headers, names::FIRST_SEEN)?,
             not_before_ms: time(headers, names::NOT_BEFORE)?,
             last_error: text(headers, names::LAST_ERROR)?.to_owned(),
@@ -92,12 +96,13 @@ impl RetryState {
 }
 
 /// What is written behind a record's own headers.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     names::SOURCE_TOPIC,
     names::SOURCE_PARTITION,
     names::SOURCE_OFFSET,
     names::SOURCE_TIMESTAMP,
     names::ATTEMPTS,
+    names::TIERS,
     names::FIRST_SEEN,
     names::NOT_BEFORE,
     names::LAST_ERROR,

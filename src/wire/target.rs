@@ -69,14 +69,20 @@ impl Target {
         hasher.finish()
     }
 
+    /// Id of the workflow.
+    #[must_use]
+    pub fn workflow_id(&self) -> &str {
+        match self {
+            Self::Token(token) => &token.claims().workflow_id,
+            Self::ById(id) => &id.workflow_id,
+        }
+    }
+
     /// The workflow, as a hash: a token and the names of the same workflow have the same one.
     #[must_use]
     pub fn workflow_hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        match self {
-            Self::Token(token) => token.claims().workflow_id.hash(&mut hasher),
-            Self::ById(id) => id.workflow_id.hash(&mut hasher),
-        }
+        self.workflow_id().hash(&mut hasher);
         hasher.finish()
     }
 

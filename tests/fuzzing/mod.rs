@@ -11,6 +11,7 @@ mod outcome;
 mod read_back;
 mod reply;
 mod request;
+mod retry;
 mod settings;
 mod token;
 
@@ -35,6 +36,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "request", check: request::check },
     Target { name: "outcome", check: outcome::check },
     Target { name: "read_back", check: read_back::check },
+    Target { name: "retry", check: retry::check },
     Target { name: "settings", check: settings::check },
 ];
 

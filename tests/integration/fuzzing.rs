@@ -201,6 +201,11 @@ fn anything_read_back_keeps_the_promises() {
 }
 
 #[test]
+fn any_record_on_a_retry_topic_keeps_the_promises() {
+    mutate("retry");
+}
+
+#[test]
 fn any_settings_keep_the_promises() {
     mutate("settings");
 }

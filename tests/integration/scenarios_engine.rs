@@ -48,7 +48,7 @@ async fn spent_reply_is_tried_again_from_retry_topics() {
     let stage = Stage::set().await;
     let attempt = stage.activity("order-1");
     let away = Rule::new(Effect::Refuse(Refusal::plain(Code::Unavailable, "shard is moving")));
-    stage.engine.faults().add(away.workflow("order-1").times(8));
+    stage.engine.faults().add(away.on(&[Method::Completed]).workflow("order-1").times(8));
     let _bridge = stage.bridge_with(|settings| settings.retry.max_attempts = 3).await;
     let source = stage.reply(&attempt, r#""result": 1"#).await;
     // Another activity on the same partition does not wait for it.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asked, Decision, Tries, decide, domain, final_answer, later};
+use super::tries::{Decision, Tries};
+use super::{Asked, decide, domain, final_answer, later};
 use crate::bridge::core::Core;
 use crate::bridge::judge::{Judgement, Known, Question};
 use crate::bridge::look::{Seen, Unseen, Why, is_denied, look_once, why};

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::model::Holds;
 use super::support::wall_clock;
 use crate::bridge::seams::{PartitionId, ProduceFault};
@@ -22,6 +24,7 @@ pub(super) enum Act {
     /// Waits until the test releases the topic.
     Held,
     Fail(ProduceFault),
+    FailAfter(Duration, ProduceFault),
     /// Written at once, acknowledged later.
     Late(Duration),
     /// Written, and the acknowledgement is lost.
@@ -158,6 +161,7 @@ impl Books {
             }
             Act::Held => self.holds.wait(&record.topic).await,
             Act::Fail(fault) => return Err(fault),
+            Act::FailAfter(delay, fault) => return tokio::time::sleep(delay).map(|()| Err(fault)).await,
             // Past the panic hook: its backtraces are noise here, and slow.
             Act::Panic => std::panic::resume_unwind(Box::new("the model log was told to panic")),
         }

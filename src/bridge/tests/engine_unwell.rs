@@ -3,6 +3,7 @@
 use super::model::{Step, odd, unavailable};
 use super::support::{P0, P1, Stage, complete, completes, play, seconds};
 use crate::bridge::Ending;
+use crate::bridge::seams::Probed;
 use crate::bridge::seams::{DomainRef, Wiring};
 use crate::wire::OutcomeKind;
 
@@ -16,7 +17,7 @@ fn broken() -> Wiring {
 /// History is gone: calls fail, and so does the probe.
 fn take_down(stage: &Stage) {
     stage.engine.always(unavailable());
-    *stage.engine.history.borrow_mut() = Err("UNKNOWN history is down".to_owned());
+    *stage.engine.history.borrow_mut() = Probed::Unwell("UNKNOWN history is down".to_owned());
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn an_outage_opens_the_breaker_pauses_probes_and_resumes() {
         let domain = DomainRef::Id(super::support::DOMAIN_ID.into());
         assert!(stage.engine.history_probes.borrow().iter().all(|(probed, _)| *probed == domain));
 
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.engine.always(Step::held(Step::Ok));
         stage.eventually("one goes first", |s| s.engine.total() > calls).await;
         stage.pass(seconds(5)).await;
@@ -96,7 +97,7 @@ fn an_old_call_that_ends_a_trial_leaves_nobody_waiting_at_the_gate() {
         stage.eventually("the breaker open", |s| s.metric(OPEN)).await;
         stage.pass(seconds(60)).await;
         let calls = stage.engine.total();
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.engine.always(Step::after(seconds(1), unavailable()));
         stage.eventually("the trial", |s| s.engine.total() == calls + 1).await;
         stage.engine.release("slow");

@@ -4,6 +4,7 @@ use super::books::{Act, DEAD_LETTERS};
 use super::model::{Step, not_found, unavailable};
 use super::support::{P0, P1, Stage, complete, completes, fail, heartbeat, millis, play_with, rubbish, seconds};
 use crate::bridge::seams::PartitionId;
+use crate::bridge::seams::Probed;
 use crate::bridge::sight::{CloseStatus, History, Past, Sight, WorkflowSight};
 use crate::bridge::{Ending, Options, Shared};
 use crate::wire::{OutcomeKind, Record, Target};
@@ -340,11 +341,11 @@ fn a_topic_stays_stopped_when_the_engine_is_well_again() {
     play_with(two_topics, async |stage| {
         stage.log.assign(&[OTHER]);
         flood(stage, 200).await;
-        *stage.engine.history.borrow_mut() = Err("down".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Unwell("down".to_owned());
         stage.engine.always(unavailable());
         stage.deliver(OTHER, completes(0..20));
         stage.eventually("the breaker open", |s| is_paused(s, OTHER)).await;
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.engine.always(Step::Ok);
         let before = letters(stage);
         stage.eventually_stored(OTHER, 20).await;

@@ -6,6 +6,7 @@ use super::books::{Act, Event, OUTCOMES};
 use super::model::{Step, unavailable};
 use super::support::{P0, P1, by_id, complete, completes, millis, on_runtime, play_with, reply, seconds};
 use crate::bridge::rate_limiter;
+use crate::bridge::seams::Probed;
 use crate::bridge::seams::{CallError, Verdict};
 use crate::wire::{Answer, OutcomeKind};
 
@@ -202,7 +203,7 @@ fn a_gate_that_shuts_stops_what_waits_for_the_rate() {
     let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let limit = |_: &mut crate::bridge::Options, shared: &mut crate::bridge::Shared| shared.limiter = rate_limiter(20);
     on_runtime(&clock, limit, async |stage| {
-        *stage.engine.history.borrow_mut() = Err("down".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Unwell("down".to_owned());
         // Long enough for the rest to pass the open gate and wait for the rate.
         stage.engine.always(Step::after(millis(20), unavailable()));
         stage.deliver(P0, completes(0..60));

@@ -7,6 +7,7 @@ use super::model::{Step, not_found, open, unavailable};
 use super::support::{
     P0, Stage, by_id, complete, completes, fail, heartbeat, millis, play, play_with, reply, seconds, token,
 };
+use crate::bridge::seams::Probed;
 use crate::bridge::seams::{CallError, Verdict};
 use crate::bridge::sight::{
     CloseStatus, Closing, Content, History, LastFailure, Past, Pending, PendingState, Sight, WorkflowSight,
@@ -157,11 +158,11 @@ fn an_outage_does_not_use_up_the_patience_of_those_that_look() {
                 Ok(closed_by("worker"))
             }
         });
-        *stage.engine.history.borrow_mut() = Err("down".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Unwell("down".to_owned());
         stage.deliver(P0, completes(0..30));
         stage.pass(seconds(60)).await;
         assert!(stage.log.kinds().is_empty(), "{:?}", stage.log.kinds());
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.eventually_stored(P0, 30).await;
         assert_eq!(stage.log.kinds(), [OutcomeKind::Conflict; 30]);
     });

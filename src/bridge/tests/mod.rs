@@ -6,6 +6,7 @@ mod support;
 mod weather;
 
 mod books;
+mod crowds;
 mod endings;
 mod engine_unwell;
 mod flood;

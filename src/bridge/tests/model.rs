@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Verdict, Wiring};
+use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Probed, Verdict, Wiring};
 use crate::bridge::sight::{History, Pending, PendingState, Reach, Sight, WorkflowSight};
 use crate::wire::{Action, RefusalCode, Target};
 
@@ -139,7 +139,7 @@ pub(super) struct EngineModel {
     /// Answers of the wiring probe; the last one stays.
     pub(super) wiring: RefCell<VecDeque<Wiring>>,
     pub(super) wiring_probes: Cell<usize>,
-    pub(super) history: RefCell<Result<(), String>>,
+    pub(super) history: RefCell<Probed>,
     pub(super) history_probes: RefCell<Vec<(DomainRef, Instant)>>,
     pub(super) domain: RefCell<Result<Option<Arc<str>>, CallError>>,
     show: RefCell<Show>,
@@ -159,7 +159,7 @@ impl Default for EngineModel {
             holds: Holds::default(),
             wiring: RefCell::new(VecDeque::from([Wiring::Sound])),
             wiring_probes: Cell::new(0),
-            history: RefCell::new(Ok(())),
+            history: RefCell::new(Probed::Well),
             history_probes: RefCell::default(),
             domain: RefCell::new(Ok(Some("orders".into()))),
             show: RefCell::new(Box::new(|_| Ok(too_long()))),
@@ -280,7 +280,7 @@ impl Engine for Rc<EngineModel> {
         if wiring.len() > 1 { wiring.pop_front().unwrap() } else { wiring[0].clone() }
     }
 
-    async fn probe_history(&self, domain: &DomainRef, _nonce: u64) -> Result<(), String> {
+    async fn probe_history(&self, domain: &DomainRef, _workflow_id: &str) -> Probed {
         self.history_probes.borrow_mut().push((domain.clone(), Instant::now()));
         assert!(self.history_probes.borrow().len() < RUNAWAY, "probes without a pause");
         self.history.borrow().clone()

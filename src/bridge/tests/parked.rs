@@ -6,13 +6,14 @@ use super::retry_topics::{T, TIERS, eventually, path, play, the_outcome};
 use super::support::{
     P0, WITHOUT_LEDGER, complete, completes, fail, heartbeat, millis, on_topics, play_with, seconds, with_tiers,
 };
+use crate::bridge::seams::{CallError, Probed, Verdict};
 use crate::bridge::sight::Sight;
 use crate::wire::{OutcomeKind, names};
 
 #[test]
 fn a_domain_that_fails_over_parks_its_replies_on_the_last_tier_uncounted() {
     play(async |stage, retry| {
-        *stage.engine.history.borrow_mut() = Err("domain is active elsewhere".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Elsewhere("domain is active elsewhere".to_owned());
         stage.engine.script("a1", vec![not_active(); 5]);
         stage.deliver(P0, [complete("a1")]);
         stage.eventually_stored(P0, 1).await;
@@ -20,7 +21,7 @@ fn a_domain_that_fails_over_parks_its_replies_on_the_last_tier_uncounted() {
         let outcome = the_outcome(retry).await;
         assert_eq!((outcome.kind, outcome.attempts), (OutcomeKind::Applied, 1));
         assert_eq!(path(stage), [TIERS[2], TIERS[2]]);
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.eventually("ready once the domain answers", |s| s.shared.health.is_ready()).await;
     });
 }
@@ -53,6 +54,78 @@ fn a_busy_engine_costs_no_attempts_and_no_reply() {
         assert_eq!((outcome.kind, outcome.attempts), (OutcomeKind::Applied, 3));
         assert_eq!(path(stage), [TIERS[0], TIERS[1], TIERS[2], TIERS[2]]);
     });
+}
+
+#[test]
+fn a_failover_costs_a_reply_none_of_its_tries() {
+    play(async |stage, retry| {
+        stage.engine.script("a1", [not_active(), not_active(), not_found(), not_found(), not_found(), not_found()]);
+        stage.engine.on_look(|_| Ok(Sight::Nothing));
+        stage.deliver(P0, [complete("a1")]);
+        assert_eq!(the_outcome(retry).await.kind, OutcomeKind::Unknown);
+        assert_eq!(path(stage), [TIERS[2], TIERS[0], TIERS[1], TIERS[2]]);
+    });
+}
+
+#[test]
+fn one_busy_answer_among_failures_is_not_the_replys_fault() {
+    play(async |stage, retry| {
+        stage.engine.script("a1", [busy(), busy(), busy(), busy(), unavailable()]);
+        stage.deliver(P0, [complete("a1")]);
+        let outcome = the_outcome(retry).await;
+        assert_eq!((outcome.kind, outcome.attempts), (OutcomeKind::Applied, 1));
+        assert!(stage.metric("handback_postponed_total{cause=\"busy\"} 1"));
+    });
+}
+
+#[test]
+fn a_domain_that_is_elsewhere_keeps_the_process_unready_after_its_replies_have_left() {
+    play(async |stage, _| {
+        *stage.engine.history.borrow_mut() = Probed::Elsewhere("domain is active elsewhere".to_owned());
+        stage.engine.always(not_active());
+        stage.deliver(P0, [complete("a1")]);
+        stage.eventually_stored(P0, 1).await;
+        stage.pass(seconds(20)).await;
+        assert!(stage.reasons().contains("not active in this cluster"), "{}", stage.reasons());
+        *stage.engine.history.borrow_mut() = Probed::Well;
+        stage.eventually("ready", |s| s.shared.health.is_ready()).await;
+    });
+}
+
+#[test]
+fn while_another_worker_finds_the_engine_unwell_nothing_leaves() {
+    play(async |stage, _| {
+        let other = stage.shared.ailing.clone();
+        other.tell(true);
+        stage.engine.script("a1", vec![unavailable(); 7]);
+        stage.deliver(P0, [complete("a1")]);
+        stage.pass(seconds(15)).await;
+        assert!(path(stage).is_empty() && stage.engine.count("a1") > 5, "tried on, and not counted");
+        other.tell(false);
+        stage.eventually_stored(P0, 1).await;
+    });
+}
+
+#[test]
+fn an_outage_before_the_names_of_domains_are_known_drains_no_topic() {
+    play_with(
+        |options, _| {
+            with_tiers(options);
+            options.domains = vec!["orders".to_owned()];
+        },
+        async |stage| {
+            let error = |verdict| CallError { verdict, status: "UNAVAILABLE", message: "gone".to_owned() };
+            *stage.engine.domain.borrow_mut() = Err(error(Verdict::Transient { busy: false }));
+            *stage.engine.history.borrow_mut() = Probed::Unwell("gone".to_owned());
+            stage.deliver(P0, completes(0..5));
+            stage.pass(seconds(100)).await;
+            assert!(path(stage).is_empty(), "{:?}", path(stage));
+            *stage.engine.domain.borrow_mut() = Ok(Some("orders".into()));
+            *stage.engine.history.borrow_mut() = Probed::Well;
+            stage.eventually_stored(P0, 5).await;
+            assert_eq!(stage.log.kinds(), [OutcomeKind::Applied; 5]);
+        },
+    );
 }
 
 #[test]
@@ -145,4 +218,23 @@ fn without_retry_topics_a_spent_reply_waits_in_place() {
         stage.pass(seconds(100)).await;
         assert!(path(stage).is_empty() && stage.log.position(&Event::Writing(DEAD_LETTERS.to_owned(), 0)).is_none());
     });
+}
+
+#[test]
+fn tokens_of_another_cluster_are_a_flood_before_they_have_gone_through_the_retry_topics() {
+    play_with(
+        |options, _| {
+            with_tiers(options);
+            options.max_in_flight = 8;
+        },
+        async |stage| {
+            stage.engine.always(not_found());
+            stage.engine.on_look(|_| Ok(Sight::Nothing));
+            stage.deliver(P0, completes(0..1000));
+            stage.eventually("stopped", |s| s.reasons().contains("of them unknown")).await;
+            stage.pass(seconds(20)).await;
+            let moved = path(stage).len();
+            assert!((50..100).contains(&moved), "the limit, and what was in hand: {moved}");
+        },
+    );
 }

@@ -3,6 +3,7 @@
 use super::books::{Act, OUTCOMES, transient};
 use super::model::{Step, unavailable};
 use super::support::{P0, P1, WITHOUT_LEDGER, complete, completes, millis, play, play_with, seconds};
+use crate::bridge::seams::Probed;
 use crate::bridge::seams::{Control, PartitionId, Received};
 use crate::wire::OutcomeKind;
 
@@ -56,7 +57,7 @@ fn a_revoke_ends_the_wait_at_a_shut_gate_and_for_a_place() {
     play_with(
         |options, _| options.max_in_flight = 2,
         async |stage| {
-            *stage.engine.history.borrow_mut() = Err("down".to_owned());
+            *stage.engine.history.borrow_mut() = Probed::Unwell("down".to_owned());
             stage.engine.always(unavailable());
             stage.log.assign(&[P1]);
             stage.deliver(P1, (0..4).map(|n| complete(&format!("b{n}"))));

@@ -6,6 +6,7 @@ use super::books::{Act, Event, transient};
 use super::model::{Step, not_found, open, unavailable};
 use super::support::{P0, Stage, complete, completes, millis, play_with, reply, seconds, token, with_tiers};
 use crate::bridge::seams::PartitionId;
+use crate::bridge::seams::Probed;
 use crate::bridge::sight::{PendingState, Sight};
 use crate::wire::{Answer, Outcome, OutcomeKind, Record, names, source_of};
 
@@ -191,13 +192,13 @@ fn a_cancel_that_came_before_its_request_is_applied() {
 #[test]
 fn while_the_engine_as_a_whole_is_unwell_nothing_leaves_and_nothing_is_counted() {
     play(async |stage, retry| {
-        *stage.engine.history.borrow_mut() = Err("no history host".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Unwell("no history host".to_owned());
         stage.engine.always(unavailable());
         // Too few for the breaker to see.
         stage.deliver(P0, completes(0..3));
         stage.pass(seconds(100)).await;
         assert!(path(stage).is_empty(), "{:?}", path(stage));
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.engine.always(Step::Ok);
         stage.eventually_stored(P0, 3).await;
         assert_eq!(stage.log.kinds(), [OutcomeKind::Applied; 3]);
@@ -210,11 +211,11 @@ fn what_failed_before_the_breaker_opened_is_not_counted() {
     play(async |stage, _| {
         let began = tokio::time::Instant::now();
         stage.engine.on_call(move |_| if began.elapsed() < seconds(20) { unavailable() } else { Step::Ok });
-        *stage.engine.history.borrow_mut() = Err("no history host".to_owned());
+        *stage.engine.history.borrow_mut() = Probed::Unwell("no history host".to_owned());
         stage.deliver(P0, completes(0..40));
         stage.eventually("the breaker open", |s| s.metric("handback_breaker_state{worker=\"0\"} 2")).await;
         // The engine answers probes before it answers calls: the trial's failures are no record's own.
-        *stage.engine.history.borrow_mut() = Ok(());
+        *stage.engine.history.borrow_mut() = Probed::Well;
         stage.eventually_stored(P0, 40).await;
         assert!(path(stage).is_empty(), "{:?}", path(stage));
     });

@@ -17,6 +17,7 @@ use super::support::{P0, P1, Stage, millis, play_with, with_tiers};
 use super::weather::Weather;
 use crate::bridge::flood::Policy;
 use crate::bridge::seams::PartitionId;
+use crate::bridge::seams::Probed;
 use crate::bridge::{Ending, Options};
 use crate::wire::Limits;
 
@@ -118,7 +119,8 @@ async fn happen(side: &mut Side<'_>, weather: &Weather) {
         50..75 if !ours => stage.assign(id),
         75..80 => {
             weather.down.set(!weather.down.get());
-            *stage.engine.history.borrow_mut() = if weather.down.get() { Err("down".to_owned()) } else { Ok(()) };
+            *stage.engine.history.borrow_mut() =
+                if weather.down.get() { Probed::Unwell("down".to_owned()) } else { Probed::Well };
         }
         80..84 => stage.crash(),
         84..86 => stage.strand(),
@@ -168,7 +170,7 @@ fn play_seed(seed: u64) -> bool {
                 step(&mut replies, &mut retries, &weather).await;
             }
             weather.calm.set(true);
-            *replies.stage.engine.history.borrow_mut() = Ok(());
+            *replies.stage.engine.history.borrow_mut() = Probed::Well;
             replies.stage.log.mute.set(false);
             for side in [&mut replies, &mut retries] {
                 side.stage.wake(side.ids);

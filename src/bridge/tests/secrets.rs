@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::books::{OUTCOMES, permanent, transient};
 use super::model::{Step, busy, not_active, not_found, odd, refused, unavailable, unknown_domain};
 use super::support::{P0, P1, Stage, complete, fail, heartbeat, play_with, reply, seconds, token, token_bytes};
+use crate::bridge::seams::Probed;
 use crate::bridge::seams::{Call, Control, Received};
 use crate::wire::{Answer, Headers, Limits, OutRecord, Record, TaskToken, decode, names};
 
@@ -103,7 +104,7 @@ async fn everything(stage: &mut Stage) -> Vec<Record> {
     // An outage, and partitions that leave in the middle of it.
     stage.log.assign(&[P1]);
     stage.engine.always(unavailable());
-    *stage.engine.history.borrow_mut() = Err("down".to_owned());
+    *stage.engine.history.borrow_mut() = Probed::Unwell("down".to_owned());
     stage.deliver(P1, (20..40).map(|number| complete(&format!("a{number}"))));
     stage.pass(seconds(30)).await;
     let prefixes = stage.log.revoke(&[P1]);

@@ -17,7 +17,7 @@ use super::log_model::{LogModel, Member};
 use super::model::EngineModel;
 use crate::admin::{Health, Metrics};
 use crate::bridge::seams::{Control, PartitionId, Received};
-use crate::bridge::{Ending, Intake, Options, Reads, Shared, Tier, run};
+use crate::bridge::{Ailing, Ending, Intake, Options, Reads, Shared, Tier, run};
 use crate::config::Settings;
 use crate::wire::{
     Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Origin, OutRecord, Outcome, Record,
@@ -28,7 +28,7 @@ use crate::wire::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) const DOMAIN_ID: &str = "5a1d3c6e-7f6f-4d57-9d2c-0d8a3c0b8a11";
-const RUN_ID: &str = "b5c5d0a4-1c38-4c1b-8f5e-2f7a4c1d9e00";
+pub(super) const RUN_ID: &str = "b5c5d0a4-1c38-4c1b-8f5e-2f7a4c1d9e00";
 
 pub(super) const P0: PartitionId = PartitionId { topic: 0, partition: 0 };
 pub(super) const P1: PartitionId = PartitionId { topic: 0, partition: 1 };
@@ -125,8 +125,13 @@ impl Stage {
         // Most tests are about what happens in place.
         options.tiers = Vec::new();
         options.lookup.wait = Duration::from_secs(15);
-        let mut shared =
-            Shared { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new()), limiter: None, wall_clock };
+        let mut shared = Shared {
+            metrics: Arc::new(Metrics::new()),
+            health: Arc::new(Health::new()),
+            limiter: None,
+            ailing: Ailing::default(),
+            wall_clock,
+        };
         set(&mut options, &mut shared);
         Self::start(options, shared, Rc::default(), Rc::default())
     }
@@ -134,7 +139,7 @@ impl Stage {
     /// The worker of the retry topics, between the same models. `ids` are assigned.
     pub(super) fn beside(&self, ids: &[PartitionId]) -> Self {
         let worker = self.options.worker + 1;
-        let options = Options { worker, reads: Reads::Retries, ledger: None, ..self.options.clone() };
+        let options = Options { worker, reads: Reads::Retries, ledger: None, flood: None, ..self.options.clone() };
         let beside = Self::start(options, self.shared.clone(), Rc::clone(&self.engine), Rc::clone(&self.log.books));
         beside.log.assign(ids);
         beside

@@ -69,6 +69,20 @@ fn a_write_that_cannot_succeed_makes_unready_and_heals() {
 }
 
 #[test]
+fn a_write_that_the_client_gives_up_late_makes_unready_at_once() {
+    play(async |stage| {
+        let timed_out = ProduceFault::Transient("too few replicas are in sync".to_owned());
+        stage.log.script(OUTCOMES, [Act::FailAfter(seconds(30), timed_out), Act::AckAfter(seconds(30))]);
+        stage.deliver(P0, [complete("a0")]);
+        stage.eventually("unready", |s| !s.shared.health.is_ready()).await;
+        assert_eq!(tries(&stage.log.events.borrow(), OUTCOMES), 1, "not only after several such waits");
+        assert!(stage.reasons().contains("too few replicas are in sync"), "{}", stage.reasons());
+        stage.eventually_stored(P0, 1).await;
+        assert!(stage.shared.health.is_ready(), "{}", stage.reasons());
+    });
+}
+
+#[test]
 fn unready_as_long_as_any_record_cannot_be_written_and_no_longer() {
     play(async |stage| {
         let mut failures = 0;

@@ -7,6 +7,7 @@ use super::Worker;
 use super::story::decode;
 use crate::bridge::core::Core;
 use crate::bridge::options::Reads;
+use crate::bridge::partitions::Delivered;
 use crate::bridge::seams::{Command, Engine, Epoch, Log, PartitionId, Received};
 use crate::bridge::work::Work;
 use crate::wire::{Origin, Record, Refusal, RefusalCode, Reply, RetryState};
@@ -15,9 +16,9 @@ use crate::wire::{Origin, Record, Refusal, RefusalCode, Reply, RetryState};
 enum TakenUp {
     Yes,
     /// Too many bytes in hand.
-    NoRoom(Received),
+    NoRoom(Delivered),
     /// Its partition or its lane is as far ahead as it may be, or it is not due yet.
-    Blocked(Received),
+    Blocked(Delivered),
 }
 
 /// A record that was read.
@@ -28,6 +29,8 @@ struct Arrived {
     received_at_ms: i64,
     /// Calls that failed on earlier stays.
     earlier: u32,
+    /// Tiers that it has passed for reasons of its own.
+    passed: usize,
 }
 
 impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
@@ -44,14 +47,14 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             if !self.core.gate.admits() {
                 return;
             }
-            let Some(received) = self.backlog.pop_front() else { return };
-            let (id, epoch) = (received.partition, received.epoch);
+            let Some(delivered) = self.backlog.pop_front() else { return };
+            let (id, epoch) = (delivered.received.partition, delivered.received.epoch);
             // Behind what is held back already: an offset that was passed over would count as delivered.
             if self.partitions.open(id, epoch).is_some_and(|partition| partition.blocked) {
-                self.block(id, epoch, received);
+                self.block(id, epoch, delivered);
                 continue;
             }
-            match self.take_up(received) {
+            match self.take_up(delivered) {
                 TakenUp::Yes => self.hold_tried(id),
                 TakenUp::NoRoom(back) => {
                     self.backlog.push_front(back);
@@ -63,29 +66,30 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     }
 
     /// Takes up one delivered record: decodes it and puts it into its lane.
-    fn take_up(&mut self, received: Received) -> TakenUp {
+    fn take_up(&mut self, delivered: Delivered) -> TakenUp {
+        let Delivered { received, at_ms } = &delivered;
         let (id, epoch) = (received.partition, received.epoch);
         // Read under an assignment that has ended: the new owner has it.
         let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
         if partition.is_opening()
             || partition.offsets.gap() >= self.core.options.max_gap
             || !self.core.floodgate.admits(id)
-            || self.core.is_early(&received.record)
+            || self.core.early_by(&received.record, *at_ms) > 0
         {
-            return TakenUp::Blocked(received);
+            return TakenUp::Blocked(delivered);
         }
-        let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(received) };
+        let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(delivered) };
         let Origin { offset, timestamp_ms, .. } = received.record.origin;
-        let arrived = read(&self.core, &received, self.delivered_at_ms);
+        let arrived = read(&self.core, received, *at_ms);
         let lane = arrived.reply.as_ref().ok().map(|reply| reply.target.lane());
         if lane.is_some_and(|lane| self.lanes.is_full(lane)) {
-            return TakenUp::Blocked(received);
+            return TakenUp::Blocked(delivered);
         }
         if !partition.offsets.deliver(offset, timestamp_ms) {
             return TakenUp::Yes;
         }
-        let Arrived { restored, reply, received_at_ms, earlier } = arrived;
-        let record = restored.unwrap_or(received.record);
+        let Arrived { restored, reply, received_at_ms, earlier, passed } = arrived;
+        let record = restored.unwrap_or(delivered.received.record);
         let life = Rc::clone(&partition.life);
         let taken = self.core.floodgate.take(id);
         let (overtaken, found) = (Cell::new(false), OnceCell::new());
@@ -98,6 +102,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             lane,
             received_at_ms,
             earlier,
+            passed,
             life,
             overtaken,
             found,
@@ -112,10 +117,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         TakenUp::Yes
     }
 
-    /// Holds a record back and pauses its partition: it is too far ahead, or the record's lane is full.
-    fn block(&mut self, id: PartitionId, epoch: Epoch, received: Received) {
+    /// Holds a record back and pauses its partition.
+    fn block(&mut self, id: PartitionId, epoch: Epoch, delivered: Delivered) {
         let Some(partition) = self.partitions.open(id, epoch) else { return };
-        partition.held.push_back(received);
+        partition.held.push_back(delivered);
         if !std::mem::replace(&mut partition.blocked, true) && !self.paused {
             self.core.log.command(Command::Pause(vec![id]));
         }
@@ -126,7 +131,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         for (id, epoch) in self.partitions.blocked() {
             for _ in 0..self.turns(id) {
                 let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
-                let back = match next.map(|received| self.take_up(received)) {
+                let back = match next.map(|delivered| self.take_up(delivered)) {
                     Some(TakenUp::Yes) => continue,
                     Some(TakenUp::NoRoom(back) | TakenUp::Blocked(back)) => Some(back),
                     None => None,
@@ -150,7 +155,7 @@ fn read<E: Engine, L: Log>(core: &Core<E, L>, received: &Received, delivered_at_
     let options = &core.options;
     if options.reads == Reads::Replies {
         let reply = decode(&received.record, &options.limits[usize::from(received.partition.topic)]);
-        return Arrived { restored: None, reply, received_at_ms: delivered_at_ms, earlier: 0 };
+        return Arrived { restored: None, reply, received_at_ms: delivered_at_ms, earlier: 0, passed: 0 };
     }
     match RetryState::restore(received.record.clone()) {
         Ok((record, state)) => Arrived {
@@ -158,10 +163,17 @@ fn read<E: Engine, L: Log>(core: &Core<E, L>, received: &Received, delivered_at_
             restored: Some(record),
             received_at_ms: state.first_seen_ms,
             earlier: state.attempts,
+            passed: state.passed,
         },
         Err((_, fault)) => {
             let refusal = Refusal::new(RefusalCode::BadRetryState, fault.to_string());
-            Arrived { restored: None, reply: Err(Box::new(refusal)), received_at_ms: delivered_at_ms, earlier: 0 }
+            Arrived {
+                restored: None,
+                reply: Err(Box::new(refusal)),
+                received_at_ms: delivered_at_ms,
+                earlier: 0,
+                passed: 0,
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::finding::{Area, Finding};
 use crate::admin::Metrics;
-use crate::bridge::seams::{DomainRef, Engine, Wiring};
+use crate::bridge::seams::{DomainRef, Engine, Probed, Wiring};
 use crate::cadence::Client;
 use crate::config::Settings;
 
@@ -70,10 +70,18 @@ async fn domains(client: &Client, settings: &Settings) -> Vec<Finding> {
 
 async fn probe_history(client: &Client, domain_id: &str) -> Finding {
     // One id tries one shard of the history service; the process id makes it another one each time.
-    let answer = client.probe_history(&DomainRef::Id(domain_id.into()), u64::from(std::process::id())).await;
+    let answer = client
+        .probe_history(&DomainRef::Id(domain_id.into()), &format!("handback-probe-{:016x}", std::process::id()))
+        .await;
     match answer {
-        Ok(()) => Finding::ok(Area::Engine, "history", "answers"),
-        Err(text) => Finding::fault(
+        Probed::Well | Probed::Elsewhere(_) => Finding::ok(Area::Engine, "history", "answers"),
+        Probed::Busy(text) => Finding::warn(
+            Area::Engine,
+            "history",
+            format!("answers, and asks for less load: {text}"),
+            "look at the limits of the frontend and the history hosts",
+        ),
+        Probed::Unwell(text) => Finding::fault(
             Area::Engine,
             "history",
             format!("the frontend answers, but its history service does not: {text}"),

@@ -7,7 +7,7 @@ use super::topics;
 use crate::cli::blocking;
 use crate::cli::paint::plural;
 use crate::cli::topics::plan;
-use crate::config::Settings;
+use crate::config::{Kafka, Settings};
 use crate::kafka::client;
 use crate::kafka::cluster::{Cluster, Overview, Unreachable};
 use crate::kafka::topics::{Admin, AdminError, TopicSettings};
@@ -17,11 +17,12 @@ const GROUP: &str = "group";
 
 /// Everything that can be learnt from the brokers. Never fails: what cannot be learnt is a finding.
 pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
-    let (overview, group) = match look(settings).await {
+    let (overview, groups) = match look(settings).await {
         Ok(seen) => seen,
         Err(error) => return vec![Finding::fault(Area::Kafka, BROKERS, error.what, error.advice)],
     };
-    let mut findings = vec![brokers(&overview), group];
+    let mut findings = vec![brokers(&overview)];
+    findings.extend(groups);
     let (topic_settings, unknown) = topic_settings(settings, &overview).await;
     findings.extend(producer(settings, &overview, &topic_settings));
     findings.extend(topics::judge(settings, &overview, &topic_settings));
@@ -29,32 +30,37 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Looks at the cluster, then at the group by way of the first reply topic that exists.
-async fn look(settings: &Settings) -> Result<(Overview, Finding), Unreachable> {
-    let (kafka, replies) = (settings.kafka.clone(), settings.topics.replies.clone());
+/// Looks at the cluster, then at both groups by way of the first topic of each that exists.
+async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachable> {
+    let (kafka, replies, retry) =
+        (settings.kafka.clone(), settings.topics.replies.clone(), settings.topics.retry.clone());
     let looked = blocking(move || {
         let cluster = Cluster::new(&kafka)?;
         let overview = cluster.overview(kafka.metadata_timeout)?;
-        let group = match replies.iter().find_map(|name| Some((name, overview.topics.get(name)?))) {
-            Some((name, topic)) => {
-                let access = cluster.group_access(name, topic.partitions, kafka.metadata_timeout);
-                group(&kafka.group_id, name, topic.partitions, access.map(|committed| committed.partitions))
-            }
-            None => Finding::warn(
-                Area::Kafka,
-                GROUP,
-                format!("{} was not tried: no reply topic exists", kafka.group_id),
-                "create the topics first",
-            ),
-        };
-        Ok((overview, group))
+        let mut groups = vec![look_at_group(&kafka, &cluster, &overview, &replies)];
+        if !retry.is_empty() {
+            let mut kafka = kafka;
+            kafka.group_id = kafka.retry_group_id();
+            groups.push(look_at_group(&kafka, &Cluster::new(&kafka)?, &overview, &retry));
+        }
+        Ok((overview, groups))
     });
     looked.await.unwrap_or_else(|error| Err(Unreachable { what: error.to_string(), advice: "report this" }))
 }
 
+/// What is found of the group of `kafka`, which reads these topics.
+fn look_at_group(kafka: &Kafka, cluster: &Cluster, overview: &Overview, reads: &[String]) -> Finding {
+    let Some((name, topic)) = reads.iter().find_map(|name| Some((name, overview.topics.get(name)?))) else {
+        let what = format!("{} was not tried: none of its topics exists", kafka.group_id);
+        return Finding::warn(Area::Kafka, GROUP, what, "create the topics first");
+    };
+    let access = cluster.group_access(name, topic.partitions, kafka.metadata_timeout);
+    group(&kafka.group_id, name, topic.partitions, access.map(|committed| committed.partitions))
+}
+
 fn group(group: &str, topic: &str, partitions: usize, committed: Result<usize, Unreachable>) -> Finding {
     match committed {
-        Ok(0) => Finding::ok(Area::Kafka, GROUP, format!("{group} may be used; it begins at the oldest reply")),
+        Ok(0) => Finding::ok(Area::Kafka, GROUP, format!("{group} may be used; it begins at the oldest record")),
         Ok(committed) => {
             let what =
                 format!("{group} may be used; {committed} of {partitions} partitions of {topic} were read before");

@@ -7,6 +7,7 @@ use super::*;
 fn state() -> RetryState {
     RetryState {
         attempts: 5,
+        passed: 1,
         first_seen_ms: 1_763_805_607_120,
         not_before_ms: 1_763_805_637_500,
         last_error: "UNAVAILABLE: history is down".to_owned(),
@@ -32,6 +33,7 @@ fn retry_headers_name_source_and_state() {
         ("handback-source-offset", "1187"),
         ("handback-source-timestamp", "2026-11-22T10:00:07.000Z"),
         ("handback-attempts", "5"),
+        ("handback-tiers", "1"),
         ("handback-first-seen", "2025-11-22T10:00:07.120Z"),
         ("handback-not-before", "2025-11-22T10:00:37.500Z"),
         ("handback-last-error", "UNAVAILABLE: history is down"),
@@ -95,7 +97,9 @@ fn what_handback_did_not_write_is_not_taken_up() {
             good.headers.iter().filter(|(n, _)| *n != name).map(|(n, v)| (n.to_owned(), v.cloned())).collect();
         RetryState::restore(on_topic(bad)).map(|_| ()).map_err(|(_, fault)| fault.header)
     };
-    for name in [names::ATTEMPTS, names::FIRST_SEEN, names::NOT_BEFORE, names::LAST_ERROR, names::SOURCE_TOPIC] {
+    for name in
+        [names::ATTEMPTS, names::TIERS, names::FIRST_SEEN, names::NOT_BEFORE, names::LAST_ERROR, names::SOURCE_TOPIC]
+    {
         assert_eq!(without(name), Err(name));
     }
     // The origin's own timestamp is the one thing that a record need not have.

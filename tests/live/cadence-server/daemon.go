@@ -32,7 +32,7 @@ import (
 	"github.com/uber/cadence/service/worker/diagnostics/invariant"
 )
 
-func newDaemon(name string, cfg *config.Config, dyn dynamicconfig.Client, zl *zap.Logger) (common.Daemon, error) {
+func newDaemon(name string, historyAt int, cfg *config.Config, dyn dynamicconfig.Client, zl *zap.Logger) (common.Daemon, error) {
 	logger := log.NewLogger(zl.With(zap.String("service", name)))
 	meter := metrics.NewClient(tally.NoopScope, service.GetMetricsServiceIdx(name, logger), metrics.MigrationConfig{})
 	dc := dynamicconfig.NewCollection(dyn, logger, dynamicproperties.ClusterNameFilter(clusterName))
@@ -52,9 +52,13 @@ func newDaemon(name string, cfg *config.Config, dyn dynamicconfig.Client, zl *za
 	)
 	factory := rpc.NewFactory(logger, rpcParams)
 
+	grpcPort := svc.RPC.GRPCPort
+	if name == service.History && historyAt != 0 {
+		grpcPort = uint16(historyAt)
+	}
 	peers, err := ringpopprovider.New(name, &cfg.Ringpop, factory.GetTChannel(), membership.PortMap{
 		membership.PortTchannel: svc.RPC.Port,
-		membership.PortGRPC:     svc.RPC.GRPCPort,
+		membership.PortGRPC:     grpcPort,
 	}, logger)
 	if err != nil {
 		return nil, err

@@ -22,12 +22,15 @@ type options struct {
 	dir   string
 	port  int
 	level string
+	// Where the other services reach history's gRPC, 0 for where it listens. A test may stand in between there.
+	historyAt int
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.dir, "dir", "", "folder of the database files (made if absent)")
 	flag.IntVar(&o.port, "port", 7833, "frontend gRPC port; history is +1, matching +2; TChannel ports are 100 higher")
+	flag.IntVar(&o.historyAt, "history-at", 0, "tell the other services that history's gRPC is at this port (for a proxy in between)")
 	flag.StringVar(&o.level, "log", "warn", "log level")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -63,7 +66,7 @@ func run(o options) error {
 	}
 	var running []common.Daemon
 	for _, name := range []string{service.Matching, service.History, service.Frontend} {
-		d, err := newDaemon(name, cfg, dyn, log)
+		d, err := newDaemon(name, o.historyAt, cfg, dyn, log)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -16,6 +16,10 @@ from .scenarios import ALL, Scenario
 from .stack import Failed, Stack
 
 
+# A stack is never let go of: to free the Kafka client of a broker that is gone can take for ever.
+_kept: list[Stack] = []
+
+
 class Stopped(BaseException):
     """The user or the system asked this program to stop."""
 
@@ -74,6 +78,7 @@ def _stop(*_: object) -> None:
 
 def _scenarios(chosen: list[Scenario], keep: bool) -> int:
     stack = Stack()
+    _kept.append(stack)
     stack.start()
     results = [(s, *_one(s, stack)) for s in chosen]
     term.line()

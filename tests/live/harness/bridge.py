@@ -38,14 +38,19 @@ class Bridge:
         }
         for table, fields in (more or {}).items():
             settings.setdefault(table, {}).update(fields)
-        self.file: Path = DATA / f"{name}.toml"
-        self.file.write_text(_toml(settings))
+        self.file = self.write_settings(name, settings)
         self.proc = Proc(name, [build.handback(), "--config", self.file, "run"])
 
-    def get(self, path: str) -> tuple[int, str]:
+    @staticmethod
+    def write_settings(name: str, settings: dict[str, dict]) -> Path:
+        file = DATA / f"{name}.toml"
+        file.write_text(_toml(settings))
+        return file
+
+    def get(self, path: str, timeout: float = 5) -> tuple[int, str]:
         """Status and text of an answer; 0 when nobody listens."""
         try:
-            with urllib.request.urlopen(self._base + path, timeout=5) as answer:
+            with urllib.request.urlopen(self._base + path, timeout=timeout) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as fault:
             return fault.code, fault.read().decode()

@@ -20,24 +20,33 @@ def open_port(port: int) -> bool:
 
 
 class Cadence:
-    def __init__(self) -> None:
+    def __init__(self, name: str = "cadence") -> None:
+        self.name = name
+        # Port at which the other services look for history, when a test stands between them.
+        self.history_at: int | None = None
         # Frontend, history, matching; TChannel ports are 100 higher.
         self.port = free_port((0, 1, 2, 100, 101, 102))
         self.address = f"127.0.0.1:{self.port}"
 
+    @property
+    def history_port(self) -> int:
+        return self.port + 1
+
     def start(self) -> None:
-        self.proc = Proc("cadence", [CADENCE_SERVER, "-dir", DATA / "cadence", "-port", self.port])
+        """Also again after it was killed: what it knows is in files."""
+        behind = [] if self.history_at is None else ["-history-at", self.history_at]
+        self.proc = Proc(self.name, [CADENCE_SERVER, "-dir", DATA / self.name, "-port", self.port, *behind])
         wait_for("the Cadence frontend", lambda: open_port(self.port), 60, procs=(self.proc,))
 
 
 class Worker:
     """Starts workflows and tells what they saw."""
 
-    def __init__(self, cadence: Cadence, brokers: str):
+    def __init__(self, cadence: Cadence, brokers: str, name: str = "worker"):
         port = free_port()
         self._base = f"http://127.0.0.1:{port}"
-        self.proc = Proc("worker", [WORKER, "-cadence", cadence.address, "-domain", DOMAIN, "-kafka", brokers,
-                                    "-listen", f"127.0.0.1:{port}"])
+        self.proc = Proc(name, [WORKER, "-cadence", cadence.address, "-domain", DOMAIN, "-kafka", brokers,
+                                "-task-list", name, "-listen", f"127.0.0.1:{port}"])
         # The port opens after the domain is registered and the worker polls.
         wait_for("the Go worker", lambda: open_port(port), 90, procs=(self.proc, cadence.proc))
 
@@ -75,6 +84,13 @@ class Worker:
 
     def terminate(self, workflow_id: str) -> None:
         self._call("/terminate", {"id": workflow_id}, post=True)
+
+    def domain(self) -> dict:
+        """What the frontend says of the domain, which it does without the rest of the engine."""
+        return self._call("/domain", timeout=10)
+
+    def describe(self, workflow_id: str) -> dict:
+        return self._call("/describe", {"id": workflow_id}, timeout=5)
 
     def history(self, workflow_id: str) -> list[dict]:
         return self._call("/history", {"id": workflow_id})

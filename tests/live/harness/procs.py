@@ -69,6 +69,14 @@ class Proc:
         except subprocess.TimeoutExpired:
             raise Failed(f"{self.name} still runs after {timeout:.0f} s", self.log) from None
 
+    def kill(self) -> None:
+        """SIGKILL, and waits for the end. Harmless to one that has ended."""
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+        with _lock:
+            if self in _running:
+                _running.remove(self)
+
     def stop(self, grace: float = 15.0) -> int:
         """SIGTERM, then SIGKILL to the whole group. Returns the exit code."""
         if self.returncode is None:

@@ -7,6 +7,7 @@ import time
 from . import term
 from .bridge import Bridge
 from .books import Books
+from .brokers import Brokers
 from .cadence import Cadence, Worker
 from .kafka import Kafka
 from .paths import SOURCES
@@ -21,22 +22,55 @@ LOAD_PARTITIONS = 8
 def names(prefix: str = "") -> dict:
     """Topics of one bridge as its settings name them."""
     return {"requests": f"{prefix}activity-requests", "replies": [f"{prefix}activity-replies"],
-            "outcomes": f"{prefix}activity-outcomes", "dead_letters": f"{prefix}activity-replies-dlq"}
+            "outcomes": f"{prefix}activity-outcomes", "dead_letters": f"{prefix}activity-replies-dlq",
+            "retry": [f"{prefix}activity-replies-retry-2s", f"{prefix}activity-replies-retry-5s"]}
 
 
 def flat(topics: dict, partitions: int) -> dict[str, int]:
     return {name: partitions for entry in topics.values() for name in ([entry] if isinstance(entry, str) else entry)}
 
 
-class Stack:
+# Sets of topics for faults that need a group of their own.
+FAULTS = ("storm", "frozen", "engine", "history", "dropped")
+
+
+class Site:
+    """What a load needs: brokers, an engine, a worker between them, and the books.
+
+    `main` are the topics that are meant when none are named.
+    """
+
+    def __init__(self, kafka: Brokers, cadence: Cadence, worker: Worker, tail: Tail, main: dict) -> None:
+        self.kafka, self.cadence, self.worker, self.tail, self.main = kafka, cadence, worker, tail, main
+        self.books = Books(self)
+
+    def script(self, *attempts: list, on_cancel: list | None = None, topics: dict | None = None) -> dict:
+        """What the service shall do, one list of steps per attempt."""
+        topics = topics or self.main
+        script = {"requests": topics["requests"], "reply_to": topics["replies"][0], "attempts": list(attempts)}
+        return script if on_cancel is None else {**script, "on_cancel": on_cancel}
+
+    def request_of(self, workflow_id: str, attempt: int = 0, topics: dict | None = None) -> Rec:
+        topics = topics or self.main
+        return self.tail.wait(f"the request of {workflow_id}", topics["requests"],
+                              lambda r: (a := r.json["activity"])["workflow_id"] == workflow_id and a["attempt"] == attempt)[0]
+
+    def replies_of(self, workflow_id: str, count: int, topics: dict | None = None) -> list[Rec]:
+        """Replies to the activities of a workflow, in the order of their partition (they have the same key)."""
+        topics = topics or self.main
+        key = self.request_of(workflow_id, topics=topics).key
+        return self.tail.wait(f"replies for {workflow_id}", topics["replies"][0], lambda r: r.key == key, count)
+
+class Stack(Site):
     def __init__(self) -> None:
         self.main, self.load, self.secure, self.looks = names(), names("load-"), names("secure-"), names("looks-")
         self.kills = names("kills-")
+        self.faults = {name: names(f"{name}-") for name in FAULTS}
         self.handover = {protocol: names(f"{protocol}-") for protocol in ("classic", "consumer")}
         self.topics = {}
         for topics in (self.main, self.secure, self.looks):
             self.topics |= flat(topics, PARTITIONS)
-        for topics in (self.load, self.kills, *self.handover.values()):
+        for topics in (self.load, self.kills, *self.faults.values(), *self.handover.values()):
             self.topics |= flat(topics, LOAD_PARTITIONS)
         self._bridge: Bridge | None = None
 
@@ -57,7 +91,8 @@ class Stack:
         self.worker = Worker(self.cadence, self.kafka.brokers)
 
     def _start_service(self) -> None:
-        sets = (self.main, self.load, self.secure, self.looks, self.kills, *self.handover.values())
+        sets = (self.main, self.load, self.secure, self.looks, self.kills, *self.faults.values(),
+                *self.handover.values())
         read = [name for s in sets for name in (s["requests"], s["outcomes"])]
         self.service = Proc("service", [sys.executable, SOURCES / "service.py", "--kafka", self.kafka.brokers, "--requests",
                                         *(s["requests"] for s in sets), "--outcomes", *(s["outcomes"] for s in sets)])
@@ -69,30 +104,13 @@ class Stack:
         """The bridge that most scenarios share; a new one when a scenario has brought the last one down."""
         if self._bridge is None or self._bridge.proc.returncode is not None:
             # A reply that waits for what never comes must not hold up a scenario for a minute.
-            more = {"lookup": {"wait": "6s"}, "retry": {"spent": "1s"}}
+            more = {"retry": {"spent": "1s"}}
             self._bridge = Bridge("handback", GROUP, self.cadence, self.kafka.brokers, self.main, more).wait_ready()
         return self._bridge
 
     def must_run(self) -> None:
         for proc in (self.kafka.proc, self.cadence.proc, self.worker.proc, self.service):
             proc.must_run()
-
-    def script(self, *attempts: list, on_cancel: list | None = None, topics: dict | None = None) -> dict:
-        """What the service shall do, one list of steps per attempt."""
-        topics = topics or self.main
-        script = {"requests": topics["requests"], "reply_to": topics["replies"][0], "attempts": list(attempts)}
-        return script if on_cancel is None else {**script, "on_cancel": on_cancel}
-
-    def request_of(self, workflow_id: str, attempt: int = 0, topics: dict | None = None) -> Rec:
-        topics = topics or self.main
-        return self.tail.wait(f"the request of {workflow_id}", topics["requests"],
-                              lambda r: (a := r.json["activity"])["workflow_id"] == workflow_id and a["attempt"] == attempt)[0]
-
-    def replies_of(self, workflow_id: str, count: int, topics: dict | None = None) -> list[Rec]:
-        """Replies to the activities of a workflow, in the order of their partition (they have the same key)."""
-        topics = topics or self.main
-        key = self.request_of(workflow_id, topics=topics).key
-        return self.tail.wait(f"replies for {workflow_id}", topics["replies"][0], lambda r: r.key == key, count)
 
 
 def both(*steps) -> None:

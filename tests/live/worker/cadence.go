@@ -19,6 +19,7 @@ import (
 type engine struct {
 	service    workflowserviceclient.Interface
 	client     client.Client
+	domain     string
 	dispatcher *yarpc.Dispatcher
 }
 
@@ -37,7 +38,7 @@ func connect(ctx context.Context, o options) (*engine, error) {
 	service := compatibility.NewThrift2ProtoAdapter(
 		apiv1.NewDomainAPIYARPCClient(out), apiv1.NewWorkflowAPIYARPCClient(out),
 		apiv1.NewWorkerAPIYARPCClient(out), apiv1.NewVisibilityAPIYARPCClient(out))
-	e := &engine{service: service, client: client.NewClient(service, o.domain, &client.Options{}), dispatcher: dispatcher}
+	e := &engine{service: service, client: client.NewClient(service, o.domain, &client.Options{}), domain: o.domain, dispatcher: dispatcher}
 	if err := registerDomain(ctx, service, o.domain); err != nil {
 		e.close()
 		return nil, err

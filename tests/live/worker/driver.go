@@ -48,6 +48,10 @@ func driver(e *engine, taskList string) http.Handler {
 	mux.HandleFunc("GET /history", answer(func(ctx context.Context, r *http.Request) (any, error) {
 		return history(ctx, e.client, r.FormValue("id"))
 	}))
+	// Answered by the frontend alone.
+	mux.HandleFunc("GET /domain", answer(func(ctx context.Context, _ *http.Request) (any, error) {
+		return e.service.DescribeDomain(ctx, &shared.DescribeDomainRequest{Name: &e.domain})
+	}))
 	mux.HandleFunc("GET /describe", answer(func(ctx context.Context, r *http.Request) (any, error) {
 		return e.client.DescribeWorkflowExecution(ctx, r.FormValue("id"), "")
 	}))

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,7 +33,7 @@ func main() {
 	flag.StringVar(&o.cadence, "cadence", "127.0.0.1:7833", "gRPC address of the Cadence frontend")
 	flag.StringVar(&o.domain, "domain", "live", "domain to work in; registered when absent")
 	flag.StringVar(&o.taskList, "task-list", "live", "task list of workflows and activities")
-	flag.StringVar(&o.kafka, "kafka", "127.0.0.1:9092", "bootstrap server that requests are published to")
+	flag.StringVar(&o.kafka, "kafka", "127.0.0.1:9092", "bootstrap servers that requests are published to, separated by commas")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:7800", "address of the driver")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -55,7 +56,7 @@ func run(o options) error {
 	}
 	defer engine.close()
 
-	producer, err := kgo.NewClient(kgo.SeedBrokers(o.kafka), kgo.RequiredAcks(kgo.AllISRAcks()))
+	producer, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(o.kafka, ",")...), kgo.RequiredAcks(kgo.AllISRAcks()))
 	if err != nil {
 		return err
 	}

@@ -95,5 +95,6 @@ def _check_books(stack: Stack) -> tuple[dict[str, int], int]:
     for kind in kinds:
         for source in [s for s, r in first.items() if r.json["evidence"] == kind][:100]:
             reply = replies[source]
-            stack.books.check(reply, "applied", "complete", topics=stack.load, token=reply.json["task_token"], evidence=kind)
+            stack.books.check(reply, "applied", "complete", topics=stack.load, token=reply.json["task_token"], evidence=kind,
+                              named=False)
     return kinds, len(stack.tail.all(stack.load["outcomes"])) - total

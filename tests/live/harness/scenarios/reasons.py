@@ -144,3 +144,48 @@ def cancel_unasked(stack: Stack) -> None:
     equal("what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "done", "details": None})
     stack.books.check(_by_token(stack, request, action="cancel"), "conflict", "cancel", token=token, called=False)
     stack.books.committed(GROUP, stack.main)
+
+
+@scenario("retry-topics")
+def retry_topics(stack: Stack) -> None:
+    """early and unknown replies leave for retry topics, and are settled from there, also by another process; never begun: exhausted"""
+    stack.bridge()
+    idle = new_id("retry-topics-idle")
+    stack.worker.start("Single", idle, {"script": stack.script([]), "want": "string"})
+    waiting = stack.request_of(idle)
+    never = _by_id(stack, waiting, 3, result="never")
+    workflow = new_id("retry-topics")
+    stack.worker.start("Single", workflow, {"script": stack.script([]), "want": "string", "max_attempts": 2, "retry_interval": 8})
+    request = stack.request_of(workflow)
+    _by_token(stack, request, failure={"reason": "Busy"})
+    # The second attempt begins after 8 s: longer than the reply waits in place, and than the first tier's 2 s.
+    early = _by_id(stack, request, 1, result="from a retry topic")
+    moved = [_moved(stack, early, tier) for tier in (0, 1)]
+    equal("value on the retry topic", moved[1].value, early.value)
+    equal("attempts", [r.header("handback-attempts") for r in moved], [b"0", b"0"])
+    equal("first seen", moved[0].header("handback-first-seen"), moved[1].header("handback-first-seen"))
+    stack.bridge().drain()
+    stack.bridge()
+    second = stack.request_of(workflow, attempt=1)
+    doc = stack.books.check(early, "applied", "complete", token=second.json["task_token"])
+    equal("when it was first in hand", doc["received_at"].encode(), moved[0].header("handback-first-seen"))
+    equal("what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "from a retry topic", "details": None})
+    nowhere = str(uuid.uuid4())
+    unknown = _by_id(stack, request, None, run_id=nowhere, result=1)
+    doc = stack.books.check(unknown, "unknown", "complete", by_id={**_names(request, None), "run_id": nowhere})
+    equal("calls of three stays", doc["attempts"], 3)
+    equal("tiers", [_moved(stack, unknown, tier).header("handback-attempts") for tier in (0, 1)], [b"1", b"2"])
+    stack.books.check(never, "exhausted", "complete", by_id=_names(waiting, 3), called=False)
+    stack.books.check(_by_token(stack, waiting, result="now"), "applied", "complete", token=waiting.json["task_token"])
+    stack.books.committed(GROUP, stack.main)
+
+
+def _moved(stack: Stack, reply: Rec, tier: int) -> Rec:
+    """A reply as it stands on a retry topic."""
+    topic = stack.main["retry"][tier]
+    return stack.tail.wait(f"{reply.source} on {topic}", topic, lambda r: _origin(r) == reply.source)[0]
+
+
+def _origin(moved: Rec) -> tuple:
+    topic, partition, offset = (moved.header(f"handback-source-{name}") for name in ("topic", "partition", "offset"))
+    return topic.decode(), int(partition), int(offset)

@@ -17,7 +17,9 @@ def rights(topics: dict, group: str) -> list[tuple[str, str, str]]:
         ("TOPIC", topics["outcomes"], "WRITE"),
         ("TOPIC", topics["outcomes"], "READ"),
         ("TOPIC", topics["dead_letters"], "WRITE"),
+        *(("TOPIC", name, right) for name in topics["retry"] for right in ("READ", "WRITE")),
         ("GROUP", group, "READ"),
+        ("GROUP", f"{group}-retry", "READ"),
     ]
 
 
@@ -28,7 +30,7 @@ def _login(password: str, user: str = USER) -> dict:
 
 @scenario("scram", own_bridge=True)
 def scram(stack: Stack) -> None:
-    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with five rights"""
+    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with the rights that README.md lists"""
     stack.kafka.add_user(USER, PASSWORD)
     stack.kafka.allow(USER, rights(stack.secure, GROUP))
     bridge = Bridge("handback-secure", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, _login(PASSWORD))
