@@ -172,7 +172,9 @@ async fn run_workers(
     }
     let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_TIMEOUT)).await.unwrap_or(false);
     if !flushed {
-        tracing::warn!("records of abandoned work were still unsent at the end; their replies come again");
+        tracing::warn!(
+            "records of abandoned work were still unsent at the end: replies come again, activities were failed or time out"
+        );
     }
     worst(endings, workers)
 }
@@ -191,7 +193,9 @@ fn start(name: String, run: impl FnOnce() -> Ended + Send + 'static, ends: mpsc:
     let who = name.clone();
     let body = move || {
         let ending = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-            Ended::failed(format!("{who} panicked; please report it with the log. What it had in hand comes again"))
+            Ended::failed(format!(
+                "{who} panicked; please report it with the log. Replies in its hands come again, activities time out"
+            ))
         });
         // The receiver lives until all workers have ended.
         let _ = ends.blocking_send(ending);
@@ -202,7 +206,7 @@ fn start(name: String, run: impl FnOnce() -> Ended + Send + 'static, ends: mpsc:
 /// The ending that says most: a process with several reasons reports the gravest.
 fn worst(endings: Vec<Ended>, workers: usize) -> Ended {
     if endings.len() < workers {
-        return Ended::failed("a worker thread panicked; its replies come again");
+        return Ended::failed("a thread panicked; replies in its hands come again, activities time out");
     }
     let rank = |ended: &Ended| match ended.exit {
         Exit::Ok => 0,

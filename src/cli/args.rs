@@ -85,6 +85,8 @@ pub enum Need {
     AllButGroup,
     /// The same, and where activities go.
     Routes,
+    /// The consumer group or where activities go: one of both at least.
+    GroupOrRoutes,
     /// All.
     Everything,
 }
@@ -94,7 +96,8 @@ impl Command {
     #[must_use]
     pub fn need(&self) -> Need {
         match self {
-            Self::Run | Self::Check(_) => Need::Everything,
+            Self::Run => Need::Everything,
+            Self::Check(_) => Need::GroupOrRoutes,
             Self::Dispatch => Need::Routes,
             Self::Settings(SettingsArgs { effective: false, .. }) => Need::Nothing,
             Self::Dev(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Need::AllButGroup,

@@ -43,7 +43,12 @@ const OWNED: [(&str, &str); 18] = [
 /// `wrong` already is passed over: its value is a default that nobody has chosen.
 pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, purpose: Purpose) -> Vec<(String, String)> {
     let mut checks = Checks { wrong, found: Vec::new() };
-    kafka(&mut checks, settings, purpose == Purpose::Bridge);
+    let group_required = match purpose {
+        Purpose::Bridge => true,
+        Purpose::Check => settings.dispatch.routes.is_empty(),
+        Purpose::Dispatch | Purpose::Other => false,
+    };
+    kafka(&mut checks, settings, group_required);
     topics(&mut checks, settings);
     cadence(&mut checks, settings);
     bridge(&mut checks, settings);

@@ -39,6 +39,15 @@ impl Settings {
         Self::read(path, env, Purpose::Dispatch)
     }
 
+    /// The same for a look from outside at a process of either kind: `kafka.group_id` may be absent where there are
+    /// `dispatch.routes`.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_for_check(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Faults> {
+        Self::read(path, env, Purpose::Check)
+    }
+
     fn read(
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
@@ -59,6 +68,7 @@ impl Settings {
 pub(super) enum Purpose {
     Bridge,
     Dispatch,
+    Check,
     Other,
 }
 

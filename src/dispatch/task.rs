@@ -1,8 +1,11 @@
 //! The story of one activity: from the engine's hands to the request topic, or back with a reason. Every branch of its
 //! fate is in this file.
 
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
@@ -23,6 +26,9 @@ const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration
 
 /// Failed writes of one request that pass quietly: a leader election is one or two.
 const MAX_QUIET_FAULTS: usize = 3;
+
+/// Longest write that passes quietly, because the client tries for longer than that by itself: twice a leader election.
+const MAX_QUIET: Duration = Duration::from_secs(10);
 
 /// An activity in hand.
 pub(super) struct Taken<'a> {
@@ -46,7 +52,9 @@ enum Unpublished {
 /// Publishes the request and leaves the activity pending, or fails the attempt with a reason. An activity is left pending
 /// only once all in-sync replicas have its request.
 pub(super) async fn story<T: Tasks, R: Requests>(core: &Core<T, R>, taken: Taken<'_>) {
-    let result = match publish(core, &taken).await {
+    // A panic says nothing of the request: its attempt must not be left pending either.
+    let published = AssertUnwindSafe(publish(core, &taken)).catch_unwind().await;
+    let result = match published.unwrap_or_else(|_| Err(panicked(&taken))) {
         Ok(()) => {
             core.metrics.dispatch().published(taken.at.elapsed());
             Dispatched::Published
@@ -56,6 +64,11 @@ pub(super) async fn story<T: Tasks, R: Requests>(core: &Core<T, R>, taken: Taken
     };
     core.metrics.dispatch().ended(result);
     drop(taken.hand);
+}
+
+fn panicked(taken: &Taken<'_>) -> Unpublished {
+    tracing::error!(activity = ?taken.task.activity, "publishing an activity panicked; please report this");
+    Unpublished::Fail(Reason::NotPublished, "publishing it panicked; see handback's log".to_owned())
 }
 
 async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) -> Result<(), Unpublished> {
@@ -79,7 +92,30 @@ async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) ->
         biased;
         written = write(core, record, &giving_up) => written,
         () = keep_alive(core, task) => Err(Unpublished::Gone),
+        never = say_when_slow(core, &route.topic) => match never {},
     }
+}
+
+/// Unready while a write takes too long, for as long as this is polled.
+async fn say_when_slow<T, R>(core: &Core<T, R>, topic: &str) -> Infallible {
+    sleep(MAX_QUIET).await;
+    let _unready = core.unready.hold(write_key(topic), || {
+        unwritten(
+            topic,
+            "no acknowledgement of all in-sync replicas yet: its leader is away, or fewer replicas are in sync than \
+             min.insync.replicas asks for; look at the brokers",
+        )
+    });
+    std::future::pending().await
+}
+
+/// Under which requests that cannot be written are a reason to be unready.
+fn write_key(topic: &str) -> String {
+    format!("dispatch/write/{topic}")
+}
+
+fn unwritten(topic: &str, text: &str) -> String {
+    format!("requests cannot be written to {topic}: {text}; their activities wait")
 }
 
 /// Heartbeats for an attempt whose request waits: nobody else can yet, and a broker that is away for longer than that must
@@ -110,20 +146,19 @@ async fn write<T: Tasks, R: Requests>(
     let mut _unready;
     loop {
         let written = giving_up.unless_due(async { core.requests.write(record.clone()).await }).await;
-        let reason =
-            |text: &str| format!("requests cannot be written to {}: {text}; their activities wait", record.topic);
+        let reason = |text: &str| unwritten(&record.topic, text);
         match written {
             Some(Ok(())) => return Ok(()),
             Some(Err(ProduceFault::Transient(text))) => {
                 faults += 1;
                 tracing::warn!("{}", reason(&text));
                 if faults >= MAX_QUIET_FAULTS {
-                    _unready = core.unready.hold(format!("dispatch/write/{}", record.topic), || reason(&text));
+                    _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
                 }
                 last = text;
             }
             Some(Err(ProduceFault::Permanent(text))) => {
-                _unready = core.unready.hold(format!("dispatch/write/{}", record.topic), || reason(&text));
+                _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
                 pause = WRITE_PAUSES.1;
                 last = text;
             }

@@ -83,7 +83,7 @@ async fn work<T: Tasks, R: Requests>(core: &Core<T, R>) {
     }
 }
 
-/// A story whose panic hurts no other.
+/// A story whose panic hurts no other. One while publishing ends in a failed attempt; one while failing it in a timeout.
 async fn unharmed<T: Tasks, R: Requests>(core: &Core<T, R>, taken: Taken<'_>) {
     let activity = taken.task.activity.clone();
     if AssertUnwindSafe(story(core, taken)).catch_unwind().await.is_err() {

@@ -30,6 +30,7 @@ pub(super) enum Write {
     AcknowledgeAfter(Duration),
     Fail(ProduceFault),
     Never,
+    Panic,
 }
 
 /// What the models share with the test.
@@ -41,6 +42,7 @@ pub(super) struct World {
     pub(super) poll_errors: RefCell<VecDeque<CallError>>,
     /// Answers to fail calls before one is taken.
     pub(super) fail_errors: RefCell<VecDeque<CallError>>,
+    pub(super) fail_panics: Cell<bool>,
     pub(super) wiring: RefCell<Option<Wiring>>,
     /// When each poll began, and how long it was ready to wait.
     pub(super) polls: RefCell<Vec<(Instant, Duration)>>,
@@ -121,6 +123,7 @@ impl Tasks for Lists {
 
     async fn fail(&self, token: &Bytes, failure: &Failure, identity: &str) -> Result<(), CallError> {
         assert_eq!(identity, "tester");
+        assert!(!self.0.fail_panics.get(), "as scripted");
         if let Some(error) = self.0.fail_errors.borrow_mut().pop_front() {
             return Err(error);
         }
@@ -154,6 +157,7 @@ impl Requests for Log {
             Write::AcknowledgeAfter(pause) => sleep(pause).await,
             Write::Fail(fault) => return Err(fault),
             Write::Never => std::future::pending().await,
+            Write::Panic => panic!("as scripted"),
         }
         world.acknowledged.borrow_mut().push((Instant::now(), record));
         Ok(())

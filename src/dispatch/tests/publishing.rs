@@ -223,3 +223,37 @@ async fn an_attempt_that_the_engine_knows_no_more_is_not_published_later() {
     assert!(stage.world.failed.borrow().is_empty());
     assert!(stage.health.is_ready());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_publishing_leaves_nothing_pending_and_hurts_no_other() {
+    let mut stage = Stage::set();
+    stage.world.writes.borrow_mut().extend([Write::Never, Write::Panic]);
+    (1..=3).for_each(|number| stage.world.schedule(task(number, 60 * SECOND)));
+    stage.until(SECOND).await;
+    assert_eq!(stage.world.reasons(), [NOT_PUBLISHED]);
+    assert_eq!(stage.world.failed.borrow()[0].1, task(2, SECOND).token);
+    stage.counted(Dispatched::Published, 1);
+    stage.shows("handback_dispatch_in_hand 1");
+    // Even if nothing goes any more, the place is free again.
+    stage.world.fail_panics.set(true);
+    stage.world.writes.borrow_mut().push_back(Write::Panic);
+    stage.world.schedule(task(4, 60 * SECOND));
+    stage.until(2 * SECOND).await;
+    stage.counted(Dispatched::Left, 1);
+    stage.shows("handback_dispatch_in_hand 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_nobody_acknowledges_is_a_reason_before_the_client_gives_it_up() {
+    let mut stage = Stage::set();
+    stage.world.every_write.replace(Some(Write::AcknowledgeAfter(25 * SECOND)));
+    stage.world.schedule(task(1, 60 * SECOND));
+    stage.until(9 * SECOND).await;
+    assert!(stage.health.is_ready(), "a leader election is no reason");
+    stage.until(11 * SECOND).await;
+    let reasons = stage.health.reasons();
+    assert!(reasons[0].1.contains("charges") && reasons[0].1.contains("look at the brokers"), "{reasons:?}");
+    stage.until(26 * SECOND).await;
+    stage.counted(Dispatched::Published, 1);
+    assert!(stage.health.is_ready());
+}

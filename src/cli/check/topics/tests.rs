@@ -73,15 +73,25 @@ fn topics_as_created_are_as_they_should_be() {
 #[test]
 fn topics_that_activities_are_dispatched_to_are_made_and_needed() {
     let mut settings = Settings::default();
-    settings.dispatch.enabled = true;
-    let topics = ["charges", "", "charges", "activity-requests"];
-    settings.dispatch.routes = topics.map(|topic| Route { topic: topic.into(), ..Route::default() }).into();
-    let mut world = World::created(settings);
+    let routes =
+        |topics: &[&str]| topics.iter().map(|name| Route { topic: (*name).into(), ..Route::default() }).collect();
+    settings.dispatch.routes = routes(&["charges", "", "charges", "activity-requests"]);
+    let mut world = World::created(settings.clone());
     assert_eq!(world.complaints(), Vec::<String>::new());
     assert_eq!(world.overview.topics.len(), 8, "each once");
-    assert!(world.overview.topics.remove("charges").is_some());
-    let complaints = world.complaints();
-    assert!(complaints.len() == 1 && complaints[0].contains("Fault charges: does not exist"), "{complaints:?}");
+    for name in ["charges", "activity-requests"] {
+        assert!(world.overview.topics.remove(name).is_some());
+    }
+    let complaints = world.complaints().join("; ");
+    for name in ["charges", "activity-requests"] {
+        assert!(complaints.contains(&format!("Fault {name}: does not exist")), "{complaints}");
+    }
+    // Where no route leads there, others write it.
+    settings.dispatch.routes = routes(&["charges"]);
+    let mut world = World::created(settings);
+    assert!(world.overview.topics.remove("activity-requests").is_some());
+    let complaints = world.complaints().join("; ");
+    assert!(complaints.contains("Warn activity-requests: does not exist"), "{complaints}");
 }
 
 #[test]
