@@ -151,7 +151,12 @@ async fn write<T: Tasks, R: Requests>(
             Some(Ok(())) => return Ok(()),
             Some(Err(ProduceFault::Transient(text))) => {
                 faults += 1;
-                tracing::warn!("{}", reason(&text));
+                // Hundreds may wait, each tried every few seconds: the first says what there is to say.
+                if faults == 1 {
+                    tracing::warn!("{}", reason(&text));
+                } else {
+                    tracing::debug!(faults, "{}", reason(&text));
+                }
                 if faults >= MAX_QUIET_FAULTS {
                     _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
                 }
