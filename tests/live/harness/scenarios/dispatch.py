@@ -108,7 +108,7 @@ def dispatch_broker_down(stack: Stack) -> str:
         failed = _round(stack, dispatcher, Way.FROZEN, 10, {"start_to_close": 5, "max_attempts": 50}, _until_failed)
         muted = _round(stack, dispatcher, Way.MUTE, 10, {"start_to_close": 60}, _until_written)
         equal("attempts of those that could wait", (max(waited), max(muted)), (0, 0))
-        true("later attempts of those that could not", min(failed) >= 0 and max(failed) >= 1, failed)
+        true("later attempts of those that could not", min(failed) >= 1, failed)
         true("as many attempts failed as were not published", dispatcher.counted("not_published") >= 10)
         equal("attempts left to their timeouts", dispatcher.counted("left"), 0)
         dispatcher.drain()
@@ -141,7 +141,7 @@ def _round(stack: Stack, dispatcher: Dispatcher, way: Way, count: int, limits: d
         equal(f"completions of {workflow}", len(done), 1)
         started = stack.worker.events(workflow, "ActivityTaskStarted")[0]
         attempts.append(started.get("attempt", 0))
-        true(f"{workflow} never timed out", "TimeoutType" not in str(started.get("lastFailureReason")), started)
+        true(f"{workflow} never timed out", "Timeout" not in str(started.get("lastFailureReason")), started)
     dispatcher.wait_ready()
     return attempts
 
