@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::doubts::Doubts;
 use super::hand::Hands;
 use super::options::Options;
 use super::pace::Pace;
@@ -28,6 +29,7 @@ pub(super) struct Core<T, R> {
     pub(super) requests: R,
     pub(super) options: Options,
     pub(super) hands: Hands,
+    pub(super) doubts: Doubts,
     pub(super) pace: Pace,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
@@ -49,6 +51,7 @@ impl<T, R> Core<T, R> {
             tasks,
             requests,
             hands: Hands::new(options.max_in_hand, options.max_in_hand_bytes, metrics),
+            doubts: Doubts::default(),
             pace: Pace::new(options.max_tasks_per_second),
             metrics: shared.metrics,
             unready: Unready::new(Arc::clone(&shared.health), 0),

@@ -10,6 +10,7 @@ mod task;
 mod worker;
 
 mod core;
+mod doubts;
 mod giving_up;
 mod hand;
 mod options;

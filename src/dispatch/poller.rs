@@ -6,6 +6,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
+use super::doubts::Trial;
+use super::hand::Place;
 use super::routes::Routed;
 use super::seams::{Requests, Task, TaskList, Tasks};
 use super::task::Taken;
@@ -34,10 +36,11 @@ pub(super) async fn poll<'a, T: Tasks, R: Requests>(
     loop {
         let ready = async {
             let place = core.hands.place().await;
+            let trial = core.doubts.pass(routed).await;
             core.pace.turn().await;
-            place
+            (place, trial)
         };
-        let Some(place) = core.stop.run_until_cancelled(ready).await else { return };
+        let Some((place, trial)) = core.stop.run_until_cancelled(ready).await else { return };
         let within = if failing.is_some() { FIRST_POLL } else { POLL };
         let polled = tokio::select! {
             biased;
@@ -50,13 +53,13 @@ pub(super) async fn poll<'a, T: Tasks, R: Requests>(
                     core.health.clear(&key(list));
                 }
                 if let Some(task) = task
-                    && arrivals.send(taken(routed, task, place)).await.is_err()
+                    && arrivals.send(taken(routed, task, place, trial)).await.is_err()
                 {
                     return;
                 }
             }
             Err(error) => {
-                drop(place);
+                drop((place, trial));
                 let schedule = failing.get_or_insert_with(|| core.schedule());
                 let pause = refused(core, list, schedule, &error);
                 if core.stop.run_until_cancelled(sleep(pause)).await.is_none() {
@@ -67,10 +70,10 @@ pub(super) async fn poll<'a, T: Tasks, R: Requests>(
     }
 }
 
-fn taken<'a>(routed: &'a Routed, task: Task, place: super::hand::Place<'a>) -> Taken<'a> {
+fn taken<'a>(routed: &'a Routed, task: Task, place: Place<'a>, trial: Option<Trial<'a>>) -> Taken<'a> {
     let route = routed.of(&task.activity.activity_type);
     let hand = place.fill(task.size());
-    Taken { task, route, at: Instant::now(), hand }
+    Taken { task, route, at: Instant::now(), hand, trial }
 }
 
 async fn too_late<T, R>(core: &Core<T, R>) {

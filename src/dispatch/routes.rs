@@ -27,6 +27,11 @@ impl Routed {
     pub(crate) fn of(&self, activity_type: &str) -> Option<&Route> {
         self.routes.get(activity_type).or_else(|| self.routes.get(ANY_ACTIVITY))
     }
+
+    /// Where the routes lead.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.routes.values().map(|route| &*route.topic)
+    }
 }
 
 /// The task lists in the order in which the settings name them first, each with its routes.

@@ -10,7 +10,7 @@ use crate::bridge::seams::{CallError, ProduceFault, Wiring};
 use crate::wire::{Failure, OutRecord, RequestActivity};
 
 /// A task list of a domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaskList {
     /// Name of the domain.
     pub domain: String,

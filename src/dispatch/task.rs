@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
+use super::doubts::Trial;
 use super::giving_up::GivingUp;
 use super::hand::InHand;
 use super::reasons::Reason;
@@ -30,6 +32,9 @@ const MAX_QUIET_FAULTS: usize = 3;
 /// Longest write that passes quietly, because the client tries for longer than that by itself: twice a leader election.
 const MAX_QUIET: Duration = Duration::from_secs(10);
 
+/// The same where writes have failed of late.
+const MAX_QUIET_IN_DOUBT: Duration = Duration::from_secs(1);
+
 /// An activity in hand.
 pub(super) struct Taken<'a> {
     pub(super) task: Task,
@@ -39,6 +44,8 @@ pub(super) struct Taken<'a> {
     pub(super) at: Instant,
     /// Its place, until its story has ended.
     pub(super) hand: InHand<'a>,
+    /// That it is the only one of its list, while where the list leads is in doubt.
+    pub(super) trial: Option<Trial<'a>>,
 }
 
 /// Why an activity is not left pending.
@@ -63,7 +70,7 @@ pub(super) async fn story<T: Tasks, R: Requests>(core: &Core<T, R>, taken: Taken
         Err(Unpublished::Gone) => Dispatched::Gone,
     };
     core.metrics.dispatch().ended(result);
-    drop(taken.hand);
+    drop((taken.hand, taken.trial));
 }
 
 fn panicked(taken: &Taken<'_>) -> Unpublished {
@@ -97,8 +104,9 @@ async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) ->
 }
 
 /// Unready while a write takes too long, for as long as this is polled.
-async fn say_when_slow<T, R>(core: &Core<T, R>, topic: &str) -> Infallible {
-    sleep(MAX_QUIET).await;
+async fn say_when_slow<T, R>(core: &Core<T, R>, topic: &Arc<str>) -> Infallible {
+    sleep(if core.doubts.is_raised(topic) { MAX_QUIET_IN_DOUBT } else { MAX_QUIET }).await;
+    core.doubts.raise(topic);
     let _unready = core.unready.hold(write_key(topic), || {
         unwritten(
             topic,
@@ -142,13 +150,17 @@ async fn write<T: Tasks, R: Requests>(
 ) -> Result<(), Unpublished> {
     let mut pause = WRITE_PAUSES.0;
     let mut faults = 0;
+    let began = Instant::now();
     let mut last = "no acknowledgement of all in-sync replicas in time".to_owned();
     let mut _unready;
     loop {
         let written = giving_up.unless_due(async { core.requests.write(record.clone()).await }).await;
         let reason = |text: &str| unwritten(&record.topic, text);
         match written {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => {
+                core.doubts.clear(&record.topic);
+                return Ok(());
+            }
             Some(Err(ProduceFault::Transient(text))) => {
                 faults += 1;
                 // Hundreds may wait, each tried every few seconds: the first says what there is to say.
@@ -158,6 +170,7 @@ async fn write<T: Tasks, R: Requests>(
                     tracing::debug!(faults, "{}", reason(&text));
                 }
                 if faults >= MAX_QUIET_FAULTS {
+                    core.doubts.raise(&record.topic);
                     _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
                 }
                 last = text;
@@ -171,14 +184,22 @@ async fn write<T: Tasks, R: Requests>(
                 core.die(reason(&text));
                 last = text;
             }
-            None => return Err(Unpublished::Fail(Reason::NotPublished, last)),
+            None => return Err(too_late(core, &record.topic, began, last)),
         }
         core.metrics.dispatch().produce_retry();
         if giving_up.unless_due(sleep(pause)).await.is_none() {
-            return Err(Unpublished::Fail(Reason::NotPublished, last));
+            return Err(too_late(core, &record.topic, began, last));
         }
         pause = (pause * 2).min(WRITE_PAUSES.1);
     }
+}
+
+fn too_late<T, R>(core: &Core<T, R>, topic: &Arc<str>, began: Instant, last: String) -> Unpublished {
+    // What was over before it began says nothing of the topic.
+    if began.elapsed() >= WRITE_PAUSES.0 && !core.hurry.is_cancelled() {
+        core.doubts.raise(topic);
+    }
+    Unpublished::Fail(Reason::NotPublished, last)
 }
 
 /// Fails the attempt, trying again as long as it lives.
