@@ -273,8 +273,13 @@ async fn while_nothing_can_be_written_activities_stay_on_their_list_but_for_one_
     stage.until(49 * SECOND).await;
     assert_eq!(stage.world.reasons().len(), 8 + 5);
     assert_eq!(stage.world.writing.get(), 1);
-    stage.world.every_write.replace(None);
-    stage.until(57 * SECOND).await;
+    // The next one is acknowledged, and then as many as ever are in hand.
+    stage.world.every_write.replace(Some(Write::AcknowledgeAfter(SECOND)));
+    stage.until(56 * SECOND + SECOND / 2).await;
+    assert_eq!(stage.world.writing.get(), 1);
+    stage.until(57 * SECOND + SECOND / 2).await;
+    assert_eq!(stage.world.writing.get(), 8);
+    stage.until(70 * SECOND).await;
     stage.counted(Dispatched::Published, 100 - 8 - 6);
     assert!(stage.health.is_ready());
 }
