@@ -18,7 +18,7 @@
 //! | read requests and write replies, in a service | [`wire::Request`], [`wire::Answer`], [`publish::Publisher`] |
 //! | publish a request, in an activity | [`wire::Request::to_record`], [`publish::Publisher`] |
 //! | read outcomes | [`wire::Outcome`] |
-//! | run the bridge inside a process of your own | [`config::Settings`], [`run()`] |
+//! | run the bridge inside a process of your own | [`config::Settings`], [`run()`], [`dispatch()`] |
 //! | run it before another workflow engine | [`engine::Engine`], [`run_with`] |
 //! | test any of it without Kafka and Cadence | [`testkit::Stack`] (feature `dev`) |
 
@@ -33,6 +33,9 @@ pub mod admin;
 
 #[doc(hidden)]
 pub mod bridge;
+
+#[doc(hidden)]
+pub mod dispatch;
 
 #[doc(hidden)]
 pub mod cadence;
@@ -56,7 +59,7 @@ pub mod cli;
 // Only the list of exit codes: it knows no other room, and all may use it.
 pub mod exit;
 
-pub use run::{Ended, run, run_with};
+pub use run::{Ended, dispatch, run, run_with};
 
 /// What a workflow engine of your own has to be; see [`run_with`].
 pub mod engine {

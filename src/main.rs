@@ -41,6 +41,8 @@ fn settings(cli: &Cli) -> Result<Settings, Faults> {
     let settings = match cli.command.need() {
         Need::Nothing => return Ok(Settings::default()),
         Need::AllButGroup => Settings::load_without_group(cli.config.as_deref(), env),
+        Need::Routes => Settings::load_for_dispatch(cli.config.as_deref(), env),
+        Need::GroupOrRoutes => Settings::load_for_check(cli.config.as_deref(), env),
         Need::Everything => Settings::load(cli.config.as_deref(), env),
     }?;
     let refused = client::property_faults(&settings.kafka);

@@ -1,4 +1,4 @@
-//! The bridge as a process runs it: settings in, workers started, endings gathered.
+//! The bridge and dispatching as a process runs them: settings in, workers started, endings gathered.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -18,9 +18,11 @@ use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::{self, Producer, ProducerSpec};
 
+mod dispatcher;
 mod ears;
 mod member;
 
+use dispatcher::Dispatcher;
 use ears::Ears;
 use member::Setup;
 
@@ -48,19 +50,24 @@ impl Ended {
     }
 }
 
-/// Runs the bridge until `shutdown` is cancelled or it cannot go on. Handles no signals and ends no process.
+/// What a process does.
+#[derive(Clone, Copy)]
+struct Duties {
+    bridge: bool,
+    dispatch: bool,
+}
+
+/// Runs the bridge until `shutdown` is cancelled or it cannot go on, and dispatches beside it if `dispatch.enabled`. Handles
+/// no signals and ends no process.
 ///
 /// Needs a tokio runtime for health and metrics; each worker has a thread and a runtime of its own.
 pub async fn run(settings: &Settings, shutdown: CancellationToken) -> Ended {
-    let metrics = Arc::new(Metrics::new());
-    let (cadence, counted) = (settings.cadence.clone(), Arc::clone(&metrics));
-    let engines = move || Client::connect(&cadence, Arc::clone(&counted)).map_err(|error| with_source(&error));
-    run_counted(settings, engines, metrics, shutdown).await
+    run_on_cadence(settings, Duties { bridge: true, dispatch: settings.dispatch.enabled }, shutdown).await
 }
 
-/// Runs the bridge as [`run`] does, with engines of the caller's own instead of Cadence clients. `engines` is asked once by
-/// each worker, on the worker's own thread; a text instead of an engine ends the process. Of `[cadence]` only `domains`,
-/// `max_calls_per_second` and `allow_fail_by_id_without_attempt` are heeded.
+/// Runs the bridge as [`run`] does, with engines of the caller's own instead of Cadence clients, and without dispatching.
+/// `engines` is asked once by each worker, on the worker's own thread; a text instead of an engine ends the process. Of
+/// `[cadence]` only `domains`, `max_calls_per_second` and `allow_fail_by_id_without_attempt` are heeded.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -120,22 +127,42 @@ where
     E: Engine + 'static,
     F: Fn() -> Result<E, String> + Clone + Send + 'static,
 {
-    run_counted(settings, engines, Arc::new(Metrics::new()), shutdown).await
+    let duties = Duties { bridge: true, dispatch: false };
+    run_process(settings, duties, &engines, Arc::new(Metrics::new()), shutdown).await
 }
 
-async fn run_counted<E, F>(settings: &Settings, engines: F, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Ended
+/// Only dispatches: publishes the activities of `dispatch.routes` as requests until `shutdown` is cancelled or it cannot go
+/// on. Needs what [`run`] needs, but no consumer group.
+pub async fn dispatch(settings: &Settings, shutdown: CancellationToken) -> Ended {
+    run_on_cadence(settings, Duties { bridge: false, dispatch: true }, shutdown).await
+}
+
+async fn run_on_cadence(settings: &Settings, duties: Duties, shutdown: CancellationToken) -> Ended {
+    let metrics = Arc::new(Metrics::new());
+    let (cadence, counted) = (settings.cadence.clone(), Arc::clone(&metrics));
+    let engines = move || Client::connect(&cadence, Arc::clone(&counted)).map_err(|error| with_source(&error));
+    run_process(settings, duties, &engines, metrics, shutdown).await
+}
+
+async fn run_process<E, F>(
+    settings: &Settings,
+    duties: Duties,
+    engines: &F,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Ended
 where
     E: Engine + 'static,
     F: Fn() -> Result<E, String> + Clone + Send + 'static,
 {
     let health = Arc::new(Health::new());
-    health.raise(STARTING, "the bridge is starting");
+    health.raise(STARTING, "starting");
     let serving = shutdown.child_token();
     let admin = match serve_admin(settings, &metrics, &health, serving.clone()).await {
         Ok(admin) => admin,
         Err(message) => return Ended::failed(message),
     };
-    let ended = run_workers(settings, &engines, &health, &metrics, shutdown).await;
+    let ended = run_workers(settings, duties, engines, &health, &metrics, shutdown).await;
     serving.cancel();
     if let Some(admin) = admin
         && let Ok(Err(error)) = admin.await
@@ -164,6 +191,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
 
 async fn run_workers<E, F>(
     settings: &Settings,
+    duties: Duties,
     engines: &F,
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
@@ -194,8 +222,8 @@ where
         ailing: Ailing::default(),
         wall_clock: wall_clock_ms,
     };
-    let all = options_of_all(settings, &cluster_id);
-    let workers = all.len();
+    let all = if duties.bridge { options_of_all(settings, &cluster_id) } else { Vec::new() };
+    let workers = all.len() + usize::from(duties.dispatch);
     let mut endings = Vec::new();
     let (ends, mut ended) = mpsc::channel(workers);
     for options in all {
@@ -207,9 +235,18 @@ where
             observer: Arc::clone(&observer),
             shared: shared.clone(),
         };
-        if let Err(error) = start(setup, shutdown.child_token(), ends.clone()) {
+        let (worker, stop) = (setup.options.worker, shutdown.child_token());
+        if let Err(error) = start(format!("worker-{worker}"), move || setup.run(stop), ends.clone()) {
             shutdown.cancel();
             endings.push(Ended::failed(format!("cannot start a worker thread: {error}")));
+        }
+    }
+    if duties.dispatch {
+        let dispatcher = Dispatcher { settings: settings.clone(), producer: producer.clone(), shared: shared.clone() };
+        let stop = shutdown.child_token();
+        if let Err(error) = start("dispatch".to_owned(), move || dispatcher.run(stop), ends.clone()) {
+            shutdown.cancel();
+            endings.push(Ended::failed(format!("cannot start the dispatching thread: {error}")));
         }
     }
     drop(ends);
@@ -225,7 +262,9 @@ where
     }
     let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_TIMEOUT)).await.unwrap_or(false);
     if !flushed {
-        tracing::warn!("records of abandoned work were still unsent at the end; their replies come again");
+        tracing::warn!(
+            "records of abandoned work were still unsent at the end: replies come again, activities were failed or time out"
+        );
     }
     worst(endings, workers)
 }
@@ -240,26 +279,24 @@ fn options_of_all(settings: &Settings, cluster_id: &Arc<str>) -> Vec<Options> {
 }
 
 /// Starts a worker's thread, which tells how it ended whatever happens.
-fn start<E, F>(setup: Setup<F>, stop: CancellationToken, ends: mpsc::Sender<Ended>) -> std::io::Result<()>
-where
-    E: Engine + 'static,
-    F: Fn() -> Result<E, String> + Send + 'static,
-{
-    let worker = setup.options.worker;
+fn start(name: String, run: impl FnOnce() -> Ended + Send + 'static, ends: mpsc::Sender<Ended>) -> std::io::Result<()> {
+    let who = name.clone();
     let body = move || {
-        let ending = std::panic::catch_unwind(AssertUnwindSafe(|| setup.run(stop))).unwrap_or_else(|_| {
-            Ended::failed(format!("worker {worker} panicked; please report it with the log. Its replies come again"))
+        let ending = std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            Ended::failed(format!(
+                "{who} panicked; please report it with the log. Replies in its hands come again, activities time out"
+            ))
         });
         // The receiver lives until all workers have ended.
         let _ = ends.blocking_send(ending);
     };
-    thread::Builder::new().name(format!("worker-{worker}")).spawn(body).map(|_| ())
+    thread::Builder::new().name(name).spawn(body).map(|_| ())
 }
 
 /// The ending that says most: a process with several reasons reports the gravest.
 fn worst(endings: Vec<Ended>, workers: usize) -> Ended {
     if endings.len() < workers {
-        return Ended::failed("a worker thread panicked; its replies come again");
+        return Ended::failed("a thread panicked; replies in its hands come again, activities time out");
     }
     let rank = |ended: &Ended| match ended.exit {
         Exit::Ok => 0,

@@ -54,7 +54,7 @@ pub(crate) fn play(records: usize) {
     runtime.block_on(std::future::pending::<()>());
 }
 
-async fn create(stage: &Stage, topic: &str, partitions: i32) {
+pub(crate) async fn create(stage: &Stage, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &stage.brokers).create().unwrap();
     let name = stage.topic(topic);

@@ -40,11 +40,12 @@ pub enum EngineMethod {
     DescribeWorkflow,
     GetHistory,
     Health,
+    PollActivity,
 }
 
 impl EngineMethod {
     /// Every method, in the order of declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RespondCompleted,
         Self::RespondFailed,
         Self::RespondCanceled,
@@ -57,6 +58,7 @@ impl EngineMethod {
         Self::DescribeWorkflow,
         Self::GetHistory,
         Self::Health,
+        Self::PollActivity,
     ];
 
     /// The method's name in Cadence's API.
@@ -75,6 +77,7 @@ impl EngineMethod {
             Self::DescribeWorkflow => "DescribeWorkflowExecution",
             Self::GetHistory => "GetWorkflowExecutionHistory",
             Self::Health => "Health",
+            Self::PollActivity => "PollForActivityTask",
         }
     }
 }

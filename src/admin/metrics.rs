@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::dispatch_metrics::DispatchMetrics;
 use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE};
 use crate::config::MAX_WORKERS;
 use crate::wire::OutcomeKind;
@@ -102,6 +103,7 @@ pub struct Metrics {
     ledger_entries: Family<WorkerLabels, Gauge>,
     ledger_missing: Counter,
     ready: Gauge,
+    dispatch: DispatchMetrics,
 }
 
 impl Default for Metrics {
@@ -135,6 +137,7 @@ impl Default for Metrics {
             ledger_entries: Family::default(),
             ledger_missing: Counter::default(),
             ready: Gauge::default(),
+            dispatch: DispatchMetrics::default(),
         };
         metrics.register();
         metrics
@@ -185,6 +188,13 @@ impl Metrics {
         to.register("ledger_entries", "Applied answers that a worker remembers", self.ledger_entries.clone());
         let text = "Partitions that were opened without their whole ledger";
         to.register("ledger_missing", text, self.ledger_missing.clone());
+        self.dispatch.register(to);
+    }
+
+    /// The figures of dispatching.
+    #[must_use]
+    pub fn dispatch(&self) -> &DispatchMetrics {
+        &self.dispatch
     }
 
     /// Everything as OpenMetrics text.

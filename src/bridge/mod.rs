@@ -21,7 +21,7 @@ mod records;
 mod repeats;
 mod retries;
 mod tiers;
-mod unready;
+pub(crate) mod unready;
 mod watch;
 mod windows;
 mod work;

@@ -115,7 +115,7 @@ impl Client {
         self.channels[turn % self.channels.len()].clone()
     }
 
-    fn worker(&self) -> WorkerApiClient<Channel> {
+    pub(super) fn worker(&self) -> WorkerApiClient<Channel> {
         WorkerApiClient::new(self.channel())
     }
 

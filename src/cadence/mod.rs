@@ -2,6 +2,7 @@
 
 mod client;
 mod looking;
+mod polling;
 mod requests;
 mod socket;
 mod status;

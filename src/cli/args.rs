@@ -46,6 +46,12 @@ pub enum Command {
     /// at once; what was in hand comes again.
     Run,
 
+    /// Dispatch only: poll Cadence task lists and publish each activity as a request.
+    ///
+    /// `run` does it too, in the same process, when dispatch.enabled is set. Runs until SIGTERM or SIGINT, then publishes what
+    /// was polled for up to bridge.drain_timeout.
+    Dispatch,
+
     /// Try it: broker, engine, bridge and a demo in one process, nothing to install.
     ///
     /// Stays up after the demo and shows how to answer an activity yourself. Of the settings only `[log]` matters.
@@ -78,6 +84,10 @@ pub enum Need {
     Nothing,
     /// All but the consumer group, which it does not join.
     AllButGroup,
+    /// The same, and where activities go.
+    Routes,
+    /// The consumer group or where activities go: one of both at least.
+    GroupOrRoutes,
     /// All.
     Everything,
 }
@@ -87,7 +97,9 @@ impl Command {
     #[must_use]
     pub fn need(&self) -> Need {
         match self {
-            Self::Run | Self::Check(_) => Need::Everything,
+            Self::Run => Need::Everything,
+            Self::Check(_) => Need::GroupOrRoutes,
+            Self::Dispatch => Need::Routes,
             Self::Settings(SettingsArgs { effective: false, .. }) => Need::Nothing,
             #[cfg(feature = "dev")]
             Self::Dev(_) => Need::AllButGroup,
@@ -100,7 +112,7 @@ impl Command {
     #[must_use]
     pub fn usual_log_filter(&self) -> Option<&'static str> {
         match self {
-            Self::Run => None,
+            Self::Run | Self::Dispatch => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => Some("error"),
             Self::Check(_) | Self::Topics(_) | Self::Reply(_) | Self::Settings(_) => Some("off"),

@@ -54,6 +54,7 @@ impl Failed {
 pub async fn execute(command: Command, settings: &Settings) -> Result<Exit, Failed> {
     match command {
         Command::Run => Ok(run::run(settings).await),
+        Command::Dispatch => Ok(run::dispatch(settings).await),
         #[cfg(feature = "dev")]
         Command::Dev(args) => Ok(run::dev(&args).await),
         Command::Check(args) => check::check(settings, &args).await,

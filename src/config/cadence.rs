@@ -30,7 +30,8 @@ section! {
         #[serde(with = "human")]
         pub call_timeout: Duration = Duration::from_secs(10),
 
-        /// Upper limit of calls a second over all workers of this process. 0 means no limit.
+        /// Upper limit of calls a second over all workers of this process (`dispatch.max_tasks_per_second` limits
+        /// dispatching). 0 means no limit.
         pub max_calls_per_second: u32 = 0,
 
         // A repeated fail by id hits whichever attempt is current, and so burns one that nobody has answered.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::load::Purpose;
 use super::{GroupProtocol, Settings, Topics};
+
+mod dispatch;
 
 /// Largest `bridge.workers`: more consumer threads than a large machine has cores are a slip of the finger.
 pub const MAX_WORKERS: usize = 64;
@@ -38,8 +41,13 @@ const OWNED: [(&str, &str); 18] = [
 
 /// Everything that is wrong with `settings`, as setting and message. A check that reads one of the settings that are
 /// `wrong` already is passed over: its value is a default that nobody has chosen.
-pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_required: bool) -> Vec<(String, String)> {
+pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, purpose: Purpose) -> Vec<(String, String)> {
     let mut checks = Checks { wrong, found: Vec::new() };
+    let group_required = match purpose {
+        Purpose::Bridge => true,
+        Purpose::Check => settings.dispatch.routes.is_empty(),
+        Purpose::Dispatch | Purpose::Other => false,
+    };
     kafka(&mut checks, settings, group_required);
     topics(&mut checks, settings);
     cadence(&mut checks, settings);
@@ -48,6 +56,7 @@ pub(super) fn check(settings: &Settings, wrong: &BTreeSet<String>, group_require
     flood(&mut checks, settings);
     ledger(&mut checks, settings);
     lookup(&mut checks, settings);
+    dispatch::check(&mut checks, settings, purpose == Purpose::Dispatch || settings.dispatch.enabled);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.filter) {
         checks.must(&["log.filter"], false, || format!("{error}"));
     }

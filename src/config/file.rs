@@ -54,8 +54,17 @@ fn note_lines(
 ) {
     for (key, value) in table {
         let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
-        if let DeValue::Table(inner) = value.get_ref() {
-            note_lines(&name, inner, line, lines);
+        match value.get_ref() {
+            DeValue::Table(inner) => note_lines(&name, inner, line, lines),
+            DeValue::Array(elements) => {
+                for (number, element) in elements.iter().enumerate() {
+                    let DeValue::Table(inner) = element.get_ref() else { continue };
+                    let name = format!("{name}[{number}]");
+                    note_lines(&name, inner, line, lines);
+                    lines.insert(name, line(element.span()));
+                }
+            }
+            _ => {}
         }
         lines.insert(name, line(key.span()));
     }

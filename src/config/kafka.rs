@@ -14,7 +14,7 @@ section! {
         pub brokers: String = "localhost:9092".into(),
 
         // No default: two teams on one cluster that share a group would split each other's replies.
-        /// Consumer group. Required. All handback processes of one bridge share it.
+        /// Consumer group. Required by `handback run`. All handback processes of one bridge share it.
         pub group_id: String = String::new(),
 
         // "consumer" (KIP-848) needs Kafka 4.0, and librdkafka before 2.15 stalls in some reconciliations.

@@ -6,17 +6,18 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::names::{self, ENV_PREFIX, PROPERTIES};
-use super::{Fault, Faults, Origin, Settings, check, file};
+use super::{Fault, Faults, Origin, Route, Settings, check, file};
 
 impl Settings {
     /// Reads the file, lets the environment override it, and checks the whole.
     ///
-    /// Of `env` only variables that begin with `HANDBACK__` are looked at. Lists are separated by commas.
+    /// Of `env` only variables that begin with `HANDBACK__` are looked at. Lists are separated by commas, or written as in
+    /// TOML (lists of tables always).
     ///
     /// # Errors
     /// Every fault there is, each with its origin: unknown names, wrong types, values that do not go together.
     pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Faults> {
-        Self::read(path, env, true)
+        Self::read(path, env, Purpose::Bridge)
     }
 
     /// The same for a process that joins no consumer group: `kafka.group_id` may be absent.
@@ -27,13 +28,30 @@ impl Settings {
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
-        Self::read(path, env, false)
+        Self::read(path, env, Purpose::Other)
+    }
+
+    /// The same for a process that only dispatches: `kafka.group_id` may be absent, `dispatch.routes` may not.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_for_dispatch(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Faults> {
+        Self::read(path, env, Purpose::Dispatch)
+    }
+
+    /// The same for a look from outside at a process of either kind: `kafka.group_id` may be absent where there are
+    /// `dispatch.routes`.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_for_check(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Faults> {
+        Self::read(path, env, Purpose::Check)
     }
 
     fn read(
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
-        group_required: bool,
+        purpose: Purpose,
     ) -> Result<Self, Faults> {
         let mut draft = Draft::default();
         if let Some(path) = path {
@@ -41,8 +59,17 @@ impl Settings {
         }
         draft.read_env(env);
         draft.refuse_unknown_names();
-        draft.into_settings(group_required)
+        draft.into_settings(purpose)
     }
+}
+
+/// What the settings are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Bridge,
+    Dispatch,
+    Check,
+    Other,
 }
 
 /// Settings on the way: values by name, where each came from, and what was wrong so far.
@@ -117,12 +144,31 @@ impl Draft {
             }
             self.table.insert(section, Value::Table(good.into_iter().collect()));
         }
+        self.refuse_unknown_names_of_routes();
     }
 
-    fn into_settings(mut self, group_required: bool) -> Result<Settings, Faults> {
+    fn refuse_unknown_names_of_routes(&mut self) {
+        let routes = self.table.get_mut("dispatch").and_then(|section| section.get_mut("routes"));
+        let Some(Value::Array(routes)) = routes else { return };
+        let mut unknown = Vec::new();
+        for (number, route) in routes.iter_mut().enumerate() {
+            let Value::Table(route) = route else { continue };
+            let names: Vec<String> =
+                route.keys().filter(|name| !Route::FIELDS.contains(&name.as_str())).cloned().collect();
+            for name in names {
+                route.remove(&name);
+                unknown.push((format!("dispatch.routes[{number}].{name}"), names::nearest_of(&Route::FIELDS, &name)));
+            }
+        }
+        for (setting, meant) in unknown {
+            self.fault(&setting, did_you_mean("unknown setting", meant.map(str::to_owned)));
+        }
+    }
+
+    fn into_settings(mut self, purpose: Purpose) -> Result<Settings, Faults> {
         let settings = self.deserialise();
         let wrong: BTreeSet<String> = self.faults.iter().map(|fault| fault.setting.clone()).collect();
-        for (setting, message) in check::check(&settings, &wrong, group_required) {
+        for (setting, message) in check::check(&settings, &wrong, purpose) {
             self.fault(&setting, message);
         }
         if self.faults.is_empty() { Ok(settings) } else { Err(Faults(self.faults)) }
@@ -138,6 +184,10 @@ impl Draft {
             let path = error.path().to_string();
             let (section, rest) = path.split_once('.').unwrap_or((path.as_str(), ""));
             let field = rest.split(['.', '[']).next().unwrap_or_default();
+            if let Some(setting) = self.remove_of_element(section, rest) {
+                self.fault(&setting, one_line(&error.into_inner().to_string()));
+                continue;
+            }
             let removed = match self.table.get_mut(section) {
                 Some(Value::Table(fields)) => fields.remove(field).is_some(),
                 _ => self.table.remove(section).is_some(),
@@ -148,6 +198,15 @@ impl Draft {
                 return Settings::default();
             }
         }
+    }
+
+    /// Removes the field of one table among several, such as `routes[1].topic`, and returns its whole name.
+    fn remove_of_element(&mut self, section: &str, rest: &str) -> Option<String> {
+        let (list, rest) = rest.split_once('[')?;
+        let (number, field) = rest.split_once("].")?;
+        let elements = self.table.get_mut(section)?.get_mut(list)?.as_array_mut()?;
+        elements.get_mut(number.parse::<usize>().ok()?)?.as_table_mut()?.remove(field)?;
+        Some(format!("{section}.{list}[{number}].{field}"))
     }
 
     fn fault(&mut self, setting: &str, message: String) {
@@ -163,6 +222,9 @@ fn typed(text: &str, default: Option<&Value>) -> Value {
         Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
         Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
         Some(Value::Float(_)) => text.parse().ok().map(Value::Float),
+        Some(Value::Array(_)) if text.trim_start().starts_with('[') => {
+            format!("list = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("list"))
+        }
         Some(Value::Array(_)) => Some(Value::Array(
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect(),
         )),

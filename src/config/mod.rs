@@ -10,6 +10,7 @@ mod breaker;
 mod bridge;
 mod cadence;
 mod dead_letters;
+mod dispatch;
 mod flood;
 mod kafka;
 mod ledger;
@@ -40,6 +41,7 @@ pub use bridge::Bridge;
 pub use cadence::Cadence;
 pub use check::MAX_WORKERS;
 pub use dead_letters::DeadLetters;
+pub use dispatch::{ANY_ACTIVITY, Dispatch, Route};
 pub use faults::{Fault, Faults, Origin};
 pub use flood::Flood;
 pub use kafka::{GroupProtocol, Kafka};
@@ -79,6 +81,8 @@ pub struct Settings {
     pub ledger: Ledger,
     /// Which optional outcomes are dead letters too.
     pub dead_letters: DeadLetters,
+    /// Activities of Cadence task lists, published as requests.
+    pub dispatch: Dispatch,
     /// Health and metrics over HTTP.
     pub admin: Admin,
     /// What is logged, and how.

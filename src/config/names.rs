@@ -1,6 +1,6 @@
 //! The names that may be set, what they mean, and the nearest right one for a wrong one.
 
-use super::{Admin, Breaker, Bridge, Cadence, DeadLetters, Flood, Kafka, Ledger, Log, Lookup, Retry, Topics};
+use super::{Admin, Breaker, Bridge, Cadence, DeadLetters, Dispatch, Flood, Kafka, Ledger, Log, Lookup, Retry, Topics};
 
 /// Prefix of the environment variables; what follows is `SECTION__FIELD`.
 pub(super) const ENV_PREFIX: &str = "HANDBACK__";
@@ -22,7 +22,7 @@ impl Section {
 }
 
 /// All sections, in reading order.
-pub(super) const SECTIONS: [Section; 12] = [
+pub(super) const SECTIONS: [Section; 13] = [
     Section::new("kafka", Kafka::ABOUT, Kafka::FIELDS),
     Section::new("topics", Topics::ABOUT, Topics::FIELDS),
     Section::new("cadence", Cadence::ABOUT, Cadence::FIELDS),
@@ -33,6 +33,7 @@ pub(super) const SECTIONS: [Section; 12] = [
     Section::new("flood", Flood::ABOUT, Flood::FIELDS),
     Section::new("ledger", Ledger::ABOUT, Ledger::FIELDS),
     Section::new("dead_letters", DeadLetters::ABOUT, DeadLetters::FIELDS),
+    Section::new("dispatch", Dispatch::ABOUT, Dispatch::FIELDS),
     Section::new("admin", Admin::ABOUT, Admin::FIELDS),
     Section::new("log", Log::ABOUT, Log::FIELDS),
 ];
@@ -66,6 +67,12 @@ pub(super) fn nearest(section: &str, field: &str) -> Option<String> {
         (strsim::jaro_winkler(field, known_field) - away, format!("{known_section}.{known_field}"))
     });
     scored.filter(|(score, _)| *score >= ALIKE - ELSEWHERE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+/// The one of `known` that `name` was most likely meant to be.
+pub(super) fn nearest_of<'a>(known: &[&'a str], name: &str) -> Option<&'a str> {
+    let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), *known));
+    scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
 /// The known section that `name` was most likely meant to be.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::names::SECTIONS;
 use super::{Fault, Faults, GroupProtocol, OnRetentionGap, Origin, Settings};
 
+mod dispatch;
+
 const GROUP: &str = "[kafka]\ngroup_id = \"g\"\n";
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, Faults> {

@@ -210,6 +210,12 @@ fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: V
     config
 }
 
+/// The name of this process, as the brokers know it and as the engine shows who polls.
+#[must_use]
+pub fn process_name(kafka: &Kafka) -> String {
+    client_id(kafka, None)
+}
+
 /// Unique for each consumer of each process, unless the settings say otherwise: members that share an id and differ in
 /// subscription send librdkafka's assignor into an endless loop.
 fn client_id(kafka: &Kafka, member: Option<usize>) -> String {

@@ -37,7 +37,7 @@ fn is_fatal(code: Code) -> bool {
 fn fatal_advice(code: Code) -> &'static str {
     match code {
         Code::ClusterAuthorizationFailed => {
-            ". Grant WRITE on the outcome, dead-letter and retry topics (or IDEMPOTENT_WRITE on the cluster) to our user"
+            ". Grant WRITE on the outcome, dead-letter, retry and request topics (or IDEMPOTENT_WRITE on the cluster) to our user"
         }
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ". Another producer has taken its place",
         _ => "",

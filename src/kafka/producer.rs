@@ -23,6 +23,7 @@ use super::errors::{self, Conditions, Error, Observer};
 use super::produce_fault::fault;
 use super::statistics::Statistics;
 use crate::bridge::seams::{Command, Log, ProduceFault, ReadBack};
+use crate::dispatch::seams::Requests;
 use crate::wire::OutRecord;
 
 /// How often a full queue is tried again when no delivery says that there is room.
@@ -175,6 +176,12 @@ impl Log for KafkaLog {
     fn command(&self, command: Command) {
         // A consumer that is gone has said so on its control channel.
         let _ = self.commands.send(command);
+    }
+}
+
+impl Requests for Producer {
+    fn write(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>> {
+        self.send(record)
     }
 }
 

@@ -118,6 +118,11 @@ pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
+/// The items of a list, each as the exact text it has; `None` when it is no list.
+pub(crate) fn items(value: &RawValue) -> Option<Vec<Box<RawValue>>> {
+    serde_json::from_str(value.get()).ok()
+}
+
 /// The value of an integer, without fraction and exponent.
 pub(crate) fn integer(value: &RawValue) -> Option<i64> {
     value.get().parse().ok()

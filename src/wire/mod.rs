@@ -20,6 +20,7 @@ mod ledger;
 mod outcome;
 mod retry;
 
+mod arguments;
 mod builder;
 mod request;
 
@@ -30,6 +31,7 @@ mod time;
 mod tests;
 
 pub use answer::{Action, Answer, Failure, FailureStyle, RESERVED_REASON};
+pub use arguments::{Encoding, Input};
 pub use builder::ReplyBuilder;
 pub use dead_letter::{DeadLetter, source_of};
 pub use decode::{Limits, MAX_ID_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, Mode, Reply, decode, decode_base64};
@@ -40,7 +42,7 @@ pub use outcome::{Evidence, Outcome, OutcomeFault, OutcomeKind};
 pub use print::{TokenPrint, TokenPrinter};
 pub use record::{Headers, Origin, OutRecord, Record};
 pub use refusal::{Refusal, RefusalCode};
-pub use request::{Input, Request, RequestActivity, RequestFault};
+pub use request::{Request, RequestActivity, RequestFault};
 pub use retry::{BadRetryState, RetryState};
 pub(crate) use target::ActivityView;
 pub use target::{ActivityId, ActivityRef, Target, TargetKey};

@@ -41,6 +41,9 @@ pub const TRACESTATE: &str = "tracestate";
 pub const CORRELATION_ID: &str = "kafka_correlationId";
 /// Topic that Spring answers to.
 pub const REPLY_TOPIC: &str = "kafka_replyTopic";
+/// Prefix of the headers that carry what a workflow's context propagators put beside an activity; the rest of the name is
+/// their own, the value is theirs byte for byte.
+pub const CADENCE_HEADER: &str = "cadence-header-";
 /// Exception class that Spring's dead-letter recoverer saw; usually a wrapper.
 pub const SPRING_EXCEPTION: &str = "kafka_dlt-exception-fqcn";
 /// Class of the exception's cause.

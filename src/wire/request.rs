@@ -1,6 +1,5 @@
 //! Requests: what an activity asks of a service (wire contract, section 2).
 
-use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,7 +11,7 @@ use serde_json::value::RawValue;
 use super::json::OnlyObject;
 use super::target::push_part;
 use super::time::Millis;
-use super::{Headers, OutRecord, TaskToken, TokenFault, decode_base64, json, names};
+use super::{Headers, Input, OutRecord, TaskToken, TokenFault, decode_base64, json, names};
 
 /// A request. Only the token is required of activities that write requests themselves.
 #[derive(Clone, Debug)]
@@ -57,37 +56,6 @@ pub struct RequestActivity {
     pub activity_type: String,
     /// Workflow type.
     pub workflow_type: String,
-}
-
-/// The arguments of an activity. `Debug` shows their number or size only.
-#[derive(Clone)]
-pub enum Input {
-    /// Every argument is JSON; the exact text of each.
-    Json(Vec<Box<RawValue>>),
-    /// Anything else, as the workflow's data converter wrote it.
-    Bytes(Bytes),
-}
-
-impl fmt::Debug for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Json(values) => write!(f, "Json({} values)", values.len()),
-            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
-        }
-    }
-}
-
-impl Input {
-    /// Arguments as the Go client's data converter writes them: JSON values one after the other, white space between.
-    /// Whatever is not that stays bytes.
-    #[must_use]
-    pub fn from_payload(payload: Bytes) -> Self {
-        let values = serde_json::Deserializer::from_slice(&payload).into_iter::<Box<RawValue>>();
-        match values.collect::<Result<Vec<_>, _>>() {
-            Ok(values) => Self::Json(values),
-            Err(_) => Self::Bytes(payload),
-        }
-    }
 }
 
 impl RequestActivity {

@@ -89,6 +89,35 @@ fn every_fault_of_the_settings_is_told_on_a_line_and_ends_with_64() {
 }
 
 #[test]
+fn dispatching_needs_routes_and_no_group() {
+    let ended = handback(&["dispatch"], &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (64, ""), "{}", ended.err);
+    assert!(ended.err.starts_with("handback: dispatch.routes: is required"), "{}", ended.err);
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    let env = [("HANDBACK__KAFKA__GROUP_ID", "g"), ("HANDBACK__DISPATCH__ENABLED", "true")];
+    let ended = handback(&["run"], &env);
+    assert!(ended.code == 64 && ended.err.starts_with("handback: dispatch.routes: is required"), "{}", ended.err);
+}
+
+#[test]
+fn what_only_dispatches_is_checked_without_a_group() {
+    let cluster = broker();
+    let (brokers, engine) = (cluster.bootstrap_servers(), format!("http://{}", nobody()));
+    let routes = r#"[{domain = "orders", task_list = "list", activity_type = "*", topic = "charges"}]"#;
+    let env = [
+        ("HANDBACK__DISPATCH__ROUTES", routes),
+        ("HANDBACK__KAFKA__BROKERS", brokers.as_str()),
+        ("HANDBACK__CADENCE__ENDPOINT", engine.as_str()),
+    ];
+    let ended = handback(&["check", "--json"], &env);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let told = report["findings"].to_string();
+    assert!(told.contains("`handback dispatch` needs none"), "{told}");
+    assert_eq!(report["summary"]["fault"], 2, "the engine and the topic that a route leads to: {told}");
+}
+
+#[test]
 fn usage_that_is_not_understood_ends_with_64_and_help_with_0() {
     for args in [&["bogus"][..], &[], &["reply", "complete"], &["reply", "complete", "--token", "x"]] {
         let ended = handback(args, &[]);

@@ -17,6 +17,7 @@ mod kafka_trouble;
 mod library;
 mod process;
 mod scenarios_answers;
+mod scenarios_dispatch;
 mod scenarios_engine;
 mod scenarios_flood;
 mod scenarios_limits;

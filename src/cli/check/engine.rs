@@ -41,19 +41,20 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
 }
 
 async fn domains(client: &Client, settings: &Settings) -> Vec<Finding> {
-    if settings.cadence.domains.is_empty() {
-        let what = "every domain may be answered; history was not probed for want of a name";
-        return vec![Finding::ok(Area::Domains, "all", what)];
-    }
     let (mut findings, mut history) = (Vec::new(), None);
-    for name in &settings.cadence.domains {
+    if settings.cadence.domains.is_empty() {
+        let history =
+            if settings.dispatch.routes.is_empty() { "; history was not probed for want of a name" } else { "" };
+        findings.push(Finding::ok(Area::Domains, "all", format!("every domain may be answered{history}")));
+    }
+    for (name, setting) in named(settings) {
         match client.domain_id(name).await {
             Ok(Some(id)) => {
                 findings.push(Finding::ok(Area::Domains, name, id.clone()));
                 history.get_or_insert(id);
             }
             Ok(None) => {
-                let fix = format!("correct cadence.domains, or register it: cadence --domain {name} domain register");
+                let fix = format!("correct {setting}, or register it: cadence --domain {name} domain register");
                 findings.push(Finding::fault(Area::Domains, name, "is not registered", fix));
             }
             Err(error) => {
@@ -66,6 +67,17 @@ async fn domains(client: &Client, settings: &Settings) -> Vec<Finding> {
         findings.insert(0, probe_history(client, &id).await);
     }
     findings
+}
+
+/// The domains that the settings name, each once, with the setting that names it.
+fn named(settings: &Settings) -> Vec<(&str, &'static str)> {
+    let mut named: Vec<_> = settings.cadence.domains.iter().map(|name| (name.as_str(), "cadence.domains")).collect();
+    for route in &settings.dispatch.routes {
+        if !named.iter().any(|(name, _)| *name == route.domain) {
+            named.push((&route.domain, "dispatch.routes"));
+        }
+    }
+    named
 }
 
 async fn probe_history(client: &Client, domain_id: &str) -> Finding {

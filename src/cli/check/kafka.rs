@@ -37,6 +37,10 @@ async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachab
     let looked = blocking(move || {
         let cluster = Cluster::new(&kafka)?;
         let overview = cluster.overview(kafka.metadata_timeout)?;
+        if kafka.group_id.is_empty() {
+            let what = "kafka.group_id is not set: `handback dispatch` needs none, `handback run` would";
+            return Ok((overview, vec![Finding::ok(Area::Kafka, GROUP, what)]));
+        }
         let mut groups = vec![look_at_group(&kafka, &cluster, &overview, &replies)];
         if !retry.is_empty() {
             let mut kafka = kafka;

@@ -20,7 +20,7 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
     let mut findings = Vec::new();
     for (role, name) in plan::roles(settings) {
         let Some(topic) = overview.topics.get(name) else {
-            findings.push(missing(role, name));
+            findings.push(missing(role, name, dispatched_to(settings, name)));
             continue;
         };
         let mut judged = Judged { role, name, findings: Vec::new() };
@@ -39,11 +39,18 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
     findings
 }
 
-fn missing(role: Role, name: &str) -> Finding {
+/// Whether a route leads to this topic.
+fn dispatched_to(settings: &Settings, name: &str) -> bool {
+    let leads_there = |topic: &str| topic == name || (topic.is_empty() && settings.topics.requests == name);
+    settings.dispatch.routes.iter().any(|route| leads_there(&route.topic))
+}
+
+fn missing(role: Role, name: &str, dispatched_to: bool) -> Finding {
     let what = format!("does not exist, or this user may not see it ({})", role.as_str());
     let fix = "create it with `handback topics create`, or grant DESCRIBE on it";
     match role {
-        // The bridge neither reads nor writes these yet.
+        Role::Requests if dispatched_to => Finding::fault(Area::Topics, name, what, fix),
+        // Other request topics are others' to write; retry topics can be done without.
         Role::Requests | Role::Retry => Finding::warn(Area::Topics, name, what, fix),
         Role::Replies | Role::Outcomes | Role::DeadLetters => Finding::fault(Area::Topics, name, what, fix),
     }

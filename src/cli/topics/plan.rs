@@ -57,6 +57,12 @@ impl Role {
 pub(crate) fn roles(settings: &Settings) -> Vec<(Role, &str)> {
     let topics = &settings.topics;
     let mut roles = vec![(Role::Requests, topics.requests.as_str())];
+    for route in &settings.dispatch.routes {
+        let name = route.topic.as_str();
+        if !name.is_empty() && !roles.iter().any(|(_, known)| *known == name) {
+            roles.push((Role::Requests, name));
+        }
+    }
     roles.extend(topics.replies.iter().map(|name| (Role::Replies, name.as_str())));
     roles.push((Role::Outcomes, &topics.outcomes));
     roles.extend(topics.retry.iter().map(|name| (Role::Retry, name.as_str())));

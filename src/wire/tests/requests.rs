@@ -83,6 +83,60 @@ fn arguments_are_a_list_only_when_each_is_json() {
     }
 }
 
+/// The arguments as the request lists them; `None` when they stay bytes.
+fn listed(payload: &'static str, encoding: Encoding) -> Option<String> {
+    match Input::decode(Bytes::from_static(payload.as_bytes()), encoding) {
+        Input::Json(values) => Some(values.iter().map(|value| value.get()).collect::<Vec<_>>().join(";")),
+        Input::Bytes(bytes) => {
+            assert_eq!(bytes, payload, "as it was");
+            None
+        }
+    }
+}
+
+#[test]
+fn each_clients_arguments_are_listed_as_it_means_them() {
+    use Encoding::{Auto, Go, Java, Python};
+    for (encodings, payload, expected) in [
+        // Go: two arguments, one list, one list beside another.
+        (&[Go, Auto][..], "{\"a\":1.50}\n\"b\"\n", Some("{\"a\":1.50};\"b\"")),
+        (&[Go, Auto], "[1,2]\n", Some("[1,2]")),
+        (&[Go, Auto], "[1]\n[2]\n", Some("[1];[2]")),
+        (&[Go, Auto], "null\n", Some("null")),
+        // Java: several arguments are one list, a single one stands alone.
+        (
+            &[Java, Auto],
+            r#"["a",1e400,{"n":10000000000000000000000001}]"#,
+            Some(r#""a";1e400;{"n":10000000000000000000000001}"#),
+        ),
+        (&[Java, Auto], "{\"a\":[1]}", Some("{\"a\":[1]}")),
+        (&[Java, Auto], "null", Some("null")),
+        (&[Java, Auto], "[null,null]", Some("null;null")),
+        (&[Java, Auto], "[]", Some("")),
+        // Python: a space between two, none at the end.
+        (&[Python, Auto], "1 \"two\" {\"three\": [3]}", Some("1;\"two\";{\"three\": [3]}")),
+        (&[Python, Auto], "[1] [2]", Some("[1];[2]")),
+        (&[Python, Auto], "true", Some("true")),
+        // What the bytes do not tell, the setting does.
+        (&[Python], "[1,2]", Some("[1,2]")),
+        (&[Go], "[1,2]", Some("[1,2]")),
+        (&[Java], "[1,2]\n", Some("1;2")),
+        // No arguments at all.
+        (&[Go, Java, Python, Auto], "", Some("")),
+        // Neither.
+        (&[Go, Java, Python, Auto], "OK", None),
+        (&[Go, Java, Python, Auto], "[1,2", None),
+        (&[Go, Java, Python, Auto], "1\nOK\n", None),
+        (&[Go, Java, Python, Auto], "[1,]", None),
+    ] {
+        for encoding in encodings {
+            assert_eq!(listed(payload, *encoding).as_deref(), expected, "{encoding:?} {payload:?}");
+        }
+    }
+    let latin = Bytes::from_static(b"\"\xe9\"\n");
+    assert!(matches!(Input::decode(latin.clone(), Auto), Input::Bytes(bytes) if bytes == latin), "not UTF-8");
+}
+
 #[test]
 fn a_spring_service_that_echoes_the_request_answers_it() {
     let request = request().to_record("activity-requests".into());

@@ -30,6 +30,17 @@ impl Bridge {
         Self { admin, stop, task: tokio::spawn(run) }
     }
 
+    /// `handback::dispatch` instead: nothing consumes replies.
+    pub(crate) fn start_dispatch(mut settings: Settings) -> Self {
+        let admin = *settings.admin.listen.get_or_insert_with(free_address);
+        let stop = CancellationToken::new();
+        let run = {
+            let stop = stop.clone();
+            async move { handback::dispatch(&settings, stop).await }
+        };
+        Self { admin, stop, task: tokio::spawn(run) }
+    }
+
     /// Asks it to stop, and waits.
     pub(crate) async fn stop(mut self) -> Ended {
         self.stop.cancel();

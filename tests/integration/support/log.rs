@@ -10,7 +10,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 
-use super::{LETTERS, OUTCOMES, PARTITIONS, PATIENCE, REPLIES, TIERS, until};
+use super::{LETTERS, OUTCOMES, PARTITIONS, PATIENCE, REPLIES, REQUESTS, TIERS, until};
 
 /// Partition and offset of a reply.
 pub(crate) type Source = (i32, i64);
@@ -28,7 +28,7 @@ impl Log {
         let producer = config(brokers, "writer").set("linger.ms", "0").create().unwrap();
         let consumer: StreamConsumer = config(brokers, "reader").create().unwrap();
         let mut everything = TopicPartitionList::new();
-        let topics: Vec<_> = [OUTCOMES, LETTERS].into_iter().chain(TIERS).collect();
+        let topics: Vec<_> = [REQUESTS, OUTCOMES, LETTERS].into_iter().chain(TIERS).collect();
         for (topic, partition) in topics.iter().flat_map(|t| (0..PARTITIONS).map(move |p| (*t, p))) {
             everything.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
@@ -71,6 +71,11 @@ impl Log {
         let mut outcomes = self.outcomes();
         outcomes.retain(|outcome| (outcome.source.partition, outcome.source.offset) == source);
         outcomes
+    }
+
+    /// Every request so far.
+    pub(crate) fn requests(&self) -> Vec<Record> {
+        self.records(REQUESTS)
     }
 
     /// Every dead letter so far.

@@ -23,6 +23,7 @@ pub(crate) use process::Process;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(crate) const DOMAIN: &str = "shop";
+pub(crate) const REQUESTS: &str = "activity-requests";
 pub(crate) const REPLIES: &str = "activity-replies";
 pub(crate) const OUTCOMES: &str = "activity-outcomes";
 pub(crate) const LETTERS: &str = "activity-replies-dlq";
@@ -31,7 +32,7 @@ pub(crate) const PARTITIONS: i32 = 4;
 /// The retry topics: with delays that a test has the patience for.
 pub(crate) const TIERS: [&str; 2] = ["activity-replies-retry-500ms", "activity-replies-retry-1s"];
 
-const TASK_LIST: &str = "tasks";
+pub(crate) const TASK_LIST: &str = "tasks";
 
 /// Broker, engine and clients. Bridges are started by the scenarios.
 pub(crate) struct Stage {
@@ -49,7 +50,8 @@ impl Stage {
         // RUST_LOG=handback=debug shows what a failing test did.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-        let topics = [REPLIES, OUTCOMES, LETTERS].into_iter().chain(TIERS).map(|topic| (topic.to_owned(), PARTITIONS));
+        let topics =
+            [REQUESTS, REPLIES, OUTCOMES, LETTERS].into_iter().chain(TIERS).map(|topic| (topic.to_owned(), PARTITIONS));
         let topics: Vec<_> = topics.collect();
         let broker = Broker::start(&topics).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

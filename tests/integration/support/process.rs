@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 
 use super::until;
 
-/// A running `handback run`. Dropped, it is killed.
+/// A running `handback run`, or `handback dispatch`. Dropped, it is killed.
 pub(crate) struct Process {
     child: Child,
     log: NamedTempFile,
@@ -16,11 +16,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(settings: &Settings) -> Self {
+        Self::start_command(settings, "run")
+    }
+
+    pub(crate) fn start_command(settings: &Settings, command: &str) -> Self {
         let file = NamedTempFile::with_suffix(".toml").unwrap();
         std::fs::write(file.path(), toml::to_string(settings).unwrap()).unwrap();
         let log = NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_handback"))
-            .args(["--config", file.path().to_str().unwrap(), "run"])
+            .args(["--config", file.path().to_str().unwrap(), command])
             .env_remove("HANDBACK_CONFIG")
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())

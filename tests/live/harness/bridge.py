@@ -1,4 +1,4 @@
-"""The process under test: `handback run` with settings of its own."""
+"""The process under test: `handback run`, or `handback dispatch`, with settings of its own."""
 
 import json
 import re
@@ -16,14 +16,22 @@ _TOKEN = re.compile(rb"eyJkb21haW5JZCI6|\"domainId\\?\"\s*:")
 
 
 def _toml(settings: dict[str, dict]) -> str:
-    # JSON strings, numbers, booleans and arrays of them are TOML too.
-    return "".join(f"[{table}]\n" + "".join(f"{json.dumps(k) if '.' in k else k} = {json.dumps(v)}\n" for k, v in fields.items())
+    return "".join(f"[{table}]\n" + "".join(f"{json.dumps(k)} = {_value(v)}\n" for k, v in fields.items())
                    for table, fields in settings.items())
+
+
+def _value(value) -> str:
+    # JSON strings, numbers and booleans are TOML too.
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_value(v)}" for k, v in value.items()) + "}"
+    return json.dumps(value)
 
 
 class Bridge:
     def __init__(self, name: str, group: str, cadence: Cadence, brokers: str, topics: dict,
-                 more: dict[str, dict] | None = None):
+                 more: dict[str, dict] | None = None, command: str = "run"):
         self.name = name
         self.group = group
         port = free_port()
@@ -39,7 +47,7 @@ class Bridge:
         for table, fields in (more or {}).items():
             settings.setdefault(table, {}).update(fields)
         self.file = self.write_settings(name, settings)
-        self.proc = Proc(name, [build.handback(), "--config", self.file, "run"])
+        self.proc = Proc(name, [build.handback(), "--config", self.file, command])
 
     @staticmethod
     def write_settings(name: str, settings: dict[str, dict]) -> Path:

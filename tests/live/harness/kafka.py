@@ -1,4 +1,5 @@
-"""A real Kafka broker (KRaft, one node): a listener without authentication for the tests, one with SCRAM for handback."""
+"""A real Kafka broker (KRaft, one node): a listener without authentication for the tests, one with SCRAM for handback, and one
+behind a proxy, for whoever shall lose the broker alone."""
 
 from confluent_kafka.admin import (AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType,
                                    ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion)
@@ -6,14 +7,15 @@ from confluent_kafka.admin import (AclBinding, AclOperation, AclPermissionType, 
 from .brokers import Brokers, format_folder, java, new_cluster_id
 from .paths import DATA
 from .procs import Proc, free_port, wait_for
+from .proxy import Proxy
 
 _SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{secure}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},PROXIED://{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-256
@@ -48,12 +50,14 @@ class Kafka(Brokers):
         self.port, self.secure_port, controller = free_port(), free_port(), free_port()
         self.brokers = f"127.0.0.1:{self.port}"
         self.secure_brokers = f"127.0.0.1:{self.secure_port}"
+        behind = free_port()
+        self.proxy = Proxy(behind)
         self.cluster_id = new_cluster_id()
         folder = DATA / "kafka"
         folder.mkdir(parents=True)
         self._settings = folder / "server.properties"
         self._settings.write_text(_SETTINGS.format(plain=self.port, secure=self.secure_port, controller=controller,
-                                                   data=folder / "log"))
+                                                   behind=behind, proxy=self.proxy.address, data=folder / "log"))
 
     def start(self) -> None:
         format_folder(self.cluster_id, self._settings)

@@ -36,6 +36,10 @@ type Case struct {
 	NonRetriable      string `json:"non_retriable"`
 	CancelOnSignal    bool   `json:"cancel_on_signal"`
 	LingerUntilSignal bool   `json:"linger_until_signal"`
+	// Another task list and type than this program's own, and arguments after the script: for what others serve.
+	TaskList     string            `json:"task_list"`
+	ActivityType string            `json:"activity_type"`
+	More         []json.RawMessage `json:"more"`
 }
 
 func (c Case) options() workflow.ActivityOptions {
@@ -44,6 +48,7 @@ func (c Case) options() workflow.ActivityOptions {
 	}
 	o := workflow.ActivityOptions{
 		ActivityID:             c.ActivityID,
+		TaskList:               c.TaskList,
 		ScheduleToStartTimeout: time.Minute,
 		StartToCloseTimeout:    time.Duration(c.StartToClose) * time.Second,
 		HeartbeatTimeout:       time.Duration(c.Heartbeat) * time.Second,
@@ -61,11 +66,26 @@ func (c Case) options() workflow.ActivityOptions {
 	return o
 }
 
+func (c Case) activity() string {
+	if c.ActivityType == "" {
+		return askActivity
+	}
+	return c.ActivityType
+}
+
+func (c Case) arguments() []any {
+	arguments := []any{c.Script}
+	for _, more := range c.More {
+		arguments = append(arguments, more)
+	}
+	return arguments
+}
+
 // Single runs one activity and returns what this code saw of its end.
 func Single(ctx workflow.Context, c Case) (Report, error) {
 	asking, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, c.options()))
 	defer cancel()
-	answer := workflow.ExecuteActivity(asking, askActivity, c.Script)
+	answer := workflow.ExecuteActivity(asking, c.activity(), c.arguments()...)
 	if c.CancelOnSignal {
 		workflow.GetSignalChannel(ctx, cancelSignal).Receive(ctx, nil)
 		cancel()

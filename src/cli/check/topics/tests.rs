@@ -6,7 +6,7 @@ use super::judge;
 use crate::cli::check::finding::Finding;
 use crate::cli::paint::Level;
 use crate::cli::topics::plan::{Replies, replies, specs};
-use crate::config::Settings;
+use crate::config::{Route, Settings};
 use crate::kafka::cluster::{Overview, Topic};
 use crate::kafka::topics::TopicSettings;
 
@@ -19,7 +19,10 @@ struct World {
 
 impl World {
     fn as_created() -> Self {
-        let settings = Settings::default();
+        Self::created(Settings::default())
+    }
+
+    fn created(settings: Settings) -> Self {
         let (mut overview, mut told) = (Overview { brokers: vec![1, 2, 3], ..Overview::default() }, BTreeMap::new());
         for spec in specs(&settings, 12, 3, None) {
             let topic = Topic { partitions: 12, replication_factor: 3, ..Topic::default() };
@@ -65,6 +68,30 @@ fn complains(change: impl FnOnce(&mut World), parts: &[&str]) {
 #[test]
 fn topics_as_created_are_as_they_should_be() {
     assert_eq!(World::as_created().complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn topics_that_activities_are_dispatched_to_are_made_and_needed() {
+    let mut settings = Settings::default();
+    let routes =
+        |topics: &[&str]| topics.iter().map(|name| Route { topic: (*name).into(), ..Route::default() }).collect();
+    settings.dispatch.routes = routes(&["charges", "", "charges", "activity-requests"]);
+    let mut world = World::created(settings.clone());
+    assert_eq!(world.complaints(), Vec::<String>::new());
+    assert_eq!(world.overview.topics.len(), 8, "each once");
+    for name in ["charges", "activity-requests"] {
+        assert!(world.overview.topics.remove(name).is_some());
+    }
+    let complaints = world.complaints().join("; ");
+    for name in ["charges", "activity-requests"] {
+        assert!(complaints.contains(&format!("Fault {name}: does not exist")), "{complaints}");
+    }
+    // Where no route leads there, others write it.
+    settings.dispatch.routes = routes(&["charges"]);
+    let mut world = World::created(settings);
+    assert!(world.overview.topics.remove("activity-requests").is_some());
+    let complaints = world.complaints().join("; ");
+    assert!(complaints.contains("Warn activity-requests: does not exist"), "{complaints}");
 }
 
 #[test]

@@ -31,4 +31,4 @@ def new_id(name: str) -> str:
 
 __all__ = ["ALL", "Scenario", "new_id", "scenario"]
 
-from . import results, cloudevents, failures, timing, late, reasons, rubbish, load, kills, storm, frozen, engine, dropped, brokers, handover, secure, spring, feedback, answering, contract, drain  # noqa: E402, F401 - registers them
+from . import results, cloudevents, failures, timing, late, reasons, rubbish, load, kills, storm, frozen, engine, dropped, brokers, handover, secure, dispatch, spring, feedback, answering, contract, drain  # noqa: E402, F401 - registers them

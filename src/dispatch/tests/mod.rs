@@ -1,0 +1,8 @@
+//! Dispatching as a whole, against models of both seams, on paused time.
+
+mod model;
+
+mod polling;
+mod publishing;
+mod requests;
+mod stopping;
