@@ -224,31 +224,22 @@ where
     };
     let all = if duties.bridge { options_of_all(settings, &cluster_id) } else { Vec::new() };
     let workers = all.len() + usize::from(duties.dispatch);
-    let mut endings = Vec::new();
     let (ends, mut ended) = mpsc::channel(workers);
-    for options in all {
-        let setup = Setup {
-            settings: settings.clone(),
-            options,
-            engines: engines.clone(),
-            producer: producer.clone(),
-            observer: Arc::clone(&observer),
-            shared: shared.clone(),
-        };
-        let (worker, stop) = (setup.options.worker, shutdown.child_token());
-        if let Err(error) = start(format!("worker-{worker}"), move || setup.run(stop), ends.clone()) {
-            shutdown.cancel();
-            endings.push(Ended::failed(format!("cannot start a worker thread: {error}")));
-        }
-    }
-    if duties.dispatch {
-        let dispatcher = Dispatcher { settings: settings.clone(), producer: producer.clone(), shared: shared.clone() };
-        let stop = shutdown.child_token();
-        if let Err(error) = start("dispatch".to_owned(), move || dispatcher.run(stop), ends.clone()) {
-            shutdown.cancel();
-            endings.push(Ended::failed(format!("cannot start the dispatching thread: {error}")));
-        }
-    }
+    let dispatcher = duties.dispatch.then(|| Dispatcher {
+        settings: settings.clone(),
+        producer: producer.clone(),
+        shared: shared.clone(),
+    });
+    let setup = |options| Setup {
+        settings: settings.clone(),
+        options,
+        engines: engines.clone(),
+        producer: producer.clone(),
+        observer: Arc::clone(&observer),
+        shared: shared.clone(),
+    };
+    let setups = all.into_iter().map(setup);
+    let mut endings = start_all(setups, dispatcher, &ends, &shutdown);
     drop(ends);
     health.clear(STARTING);
     while let Some(ending) = ended.recv().await {
@@ -276,6 +267,35 @@ fn options_of_all(settings: &Settings, cluster_id: &Arc<str>) -> Vec<Options> {
     let retries = (!settings.topics.retry.is_empty())
         .then(|| Options::of_retries(settings, settings.bridge.workers, Arc::clone(cluster_id), fastrand::u64(..)));
     replies.chain(retries).collect()
+}
+
+/// Starts the threads. One that cannot be started has ended already, and with it the process.
+fn start_all<E, F>(
+    setups: impl Iterator<Item = Setup<F>>,
+    dispatcher: Option<Dispatcher>,
+    ends: &mpsc::Sender<Ended>,
+    shutdown: &CancellationToken,
+) -> Vec<Ended>
+where
+    E: Engine + 'static,
+    F: Fn() -> Result<E, String> + Send + 'static,
+{
+    let mut failed = Vec::new();
+    let mut note = |who: &str, started: std::io::Result<()>| {
+        if let Err(error) = started {
+            shutdown.cancel();
+            failed.push(Ended::failed(format!("cannot start {who}: {error}")));
+        }
+    };
+    for setup in setups {
+        let (worker, stop) = (setup.options.worker, shutdown.child_token());
+        note("a worker thread", start(format!("worker-{worker}"), move || setup.run(stop), ends.clone()));
+    }
+    if let Some(dispatcher) = dispatcher {
+        let stop = shutdown.child_token();
+        note("the dispatching thread", start("dispatch".to_owned(), move || dispatcher.run(stop), ends.clone()));
+    }
+    failed
 }
 
 /// Starts a worker's thread, which tells how it ended whatever happens.

@@ -49,8 +49,10 @@ fn every_header_of_the_contract_is_described() {
     let messages = document.pointer("/components/messages").unwrap().as_object().unwrap();
     let described: BTreeSet<&str> = messages
         .keys()
-        .flat_map(|message| headers(&document, message)["properties"].as_object().unwrap().keys())
-        .map(String::as_str)
+        .flat_map(|message| ["properties", "patternProperties"].map(|part| &headers(&document, message)[part]))
+        .flat_map(|part| part.as_object().into_iter().flatten())
+        // A pattern stands for a beginning.
+        .map(|(name, _)| name.trim_start_matches('^'))
         .collect();
     let names = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire/names.rs")).unwrap();
     let names = names.lines().filter_map(|line| line.split('"').nth(1));
