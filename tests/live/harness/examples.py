@@ -8,7 +8,13 @@ from .procs import Proc
 
 _SPRING = EXAMPLES / "spring-service"
 _SPRING_JAR = _SPRING / "target" / "spring-service.jar"
+_JAVA = EXAMPLES / "java-worker"
+_JAVA_JAR = _JAVA / "target" / "java-worker.jar"
 _NODE = EXAMPLES / "node-service"
+
+
+# A short life gains nothing from the compiler's last optimisation.
+_JVM = ["java", "-XX:TieredStopAtLevel=1", "-Xmx192m"]
 
 
 def requests(name: str) -> str:
@@ -16,8 +22,11 @@ def requests(name: str) -> str:
     return f"{name}-requests"
 
 
-def _spring() -> bool:
-    return stamped("spring-service", _SPRING, _SPRING_JAR, ["mvn", "--batch-mode", "--quiet", "package"], {})
+def _java() -> bool:
+    # One after the other: two Mavens at once may spoil each other's downloads.
+    command = ["mvn", "--batch-mode", "--quiet", "package"]
+    built = stamped("spring-service", _SPRING, _SPRING_JAR, command, {})
+    return stamped("java-worker", _JAVA, _JAVA_JAR, command, {}) or built
 
 
 def _node() -> bool:
@@ -25,13 +34,11 @@ def _node() -> bool:
 
 
 # What `build.build_all` builds beside the rest.
-BUILDS = {"spring-service": _spring, "node-service": _node}
+BUILDS = {"java examples": _java, "node example": _node}
 
 
 def spring(brokers: str, topic: str) -> Proc:
-    # A short life gains nothing from the compiler's last optimisation.
-    return Proc("spring-service", ["java", "-XX:TieredStopAtLevel=1", "-Xmx192m", "-jar", _SPRING_JAR,
-                                   f"--spring.kafka.bootstrap-servers={brokers}", f"--requests={topic}"])
+    return Proc("spring-service", [*_JVM, "-jar", _SPRING_JAR, f"--spring.kafka.bootstrap-servers={brokers}", f"--requests={topic}"])
 
 
 def approval(brokers: str, topics: dict, name: str, *more: str) -> Proc:
@@ -49,3 +56,12 @@ def go_worker(cadence: str, domain: str, brokers: str, topics: dict, name: str, 
     """Ends when its workflow has ended, and has printed the result."""
     return Proc(f"{name}-client", [GO_EXAMPLE, "-cadence", cadence, "-domain", domain, "-kafka", brokers, "-requests", requests(name),
                                    "-replies", topics["replies"][0], "-id", workflow])
+
+
+def java_worker(cadence: str, domain: str, brokers: str, topics: dict, workflow: str, amount: int) -> Proc:
+    """Ends when its workflow has ended, and has printed the result."""
+    said = {"cadence": cadence, "domain": domain, "kafka": brokers, "requests": topics["requests"], "replies": topics["replies"][0],
+            "id": workflow, "amount": amount,
+            # Of its own: a worker that ends must not have taken up what is another's.
+            "taskList": workflow}
+    return Proc(workflow, [*_JVM, *(f"-D{name}={value}" for name, value in said.items()), "-jar", _JAVA_JAR])

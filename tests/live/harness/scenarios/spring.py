@@ -5,6 +5,7 @@ import base64
 from .. import examples
 from ..books import equal, true
 from ..bridge import Bridge
+from ..cadence import DOMAIN
 from ..procs import wait_for
 from ..stack import Stack
 from . import new_id, scenario
@@ -28,7 +29,7 @@ _CASES = {
 
 @scenario("spring", own_bridge=True)
 def spring(stack: Stack) -> None:
-    """a Spring service without handback code: result, collection, no result, exception, returned envelope"""
+    """a Spring service without handback code: result, collection, no result, exception, returned envelope; asked from Java too"""
     topics = stack.spring
     service = examples.spring(stack.kafka.brokers, topics["requests"])
     more = {"topics": {"require_json": topics["replies"]}}
@@ -40,6 +41,7 @@ def spring(stack: Stack) -> None:
         _answers(stack, topics)
         _exceptions(stack, topics)
         _unquoted(stack, topics)
+        _java_asks(stack, topics)
         stack.books.complete(GROUP, topics)
         bridge.drain()
     finally:
@@ -88,6 +90,17 @@ def _unquoted(stack: Stack, topics: dict) -> None:
         reply = stack.tail.wait("a reply", source[0], lambda r, source=source: r.source == source)[0]
         stack.books.check(reply, want, "complete", topics=topics, token=token, reason=reason)
     equal("quoted: what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "OK", "details": None})
+
+
+def _java_asks(stack: Stack, topics: dict) -> None:
+    """The same service asked by a workflow in Java (`examples/java-worker`): a result, and its exception."""
+    ids = {amount: new_id("java") for amount in (700, 100_001)}
+    asking = {amount: examples.java_worker(stack.cadence.address, DOMAIN, stack.kafka.brokers, topics, workflow, amount)
+              for amount, workflow in ids.items()}
+    for (amount, proc), action, said in zip(asking.items(), ("complete", "fail"), ("charged: ch_700 for 700", "failed: java.lang.ClassNotFoundException: example.Service$CardDeclined"), strict=True):
+        equal(f"java, {amount}: exit code", proc.wait(60), 0)
+        true(f"java, {amount}: what it printed", said in proc.log.read_text(), proc.log)
+        _check(stack, topics, ids[amount], action)
 
 
 def _check(stack: Stack, topics: dict, workflow: str, action: str) -> None:
