@@ -49,6 +49,19 @@ fn refusals_show_neither_token_nor_payload() {
         let refusal = read(&record(&[], Some(value.as_bytes()))).expect_err(&value);
         shows_no_secret(&refusal.to_string());
     }
+    let required = r#""specversion":"1.0","type":"handback.reply.fail","id":"e","source":"/s""#;
+    for fields in [
+        format!(r#"{required},"tasktoken":"{token}","failurereason":5,"data":"hush""#),
+        format!(r#"{required},"tasktoken":"{token}","failurestyle":"hush!""#),
+        format!(r#"{required},"tasktoken":"{token}","{token}":1,"{token}":2"#),
+        format!(r#"{required},"tasktoken":"hush {token}""#),
+        format!(r#""specversion":"hush","type":"hush","id":"{token}""#),
+    ] {
+        let headers = [(names::CONTENT_TYPE, names::CLOUD_EVENT_JSON_TYPE)];
+        let value = format!("{{{fields}}}");
+        let refusal = read(&record(&headers, Some(value.as_bytes()))).expect_err(&value);
+        shows_no_secret(&format!("{refusal} {refusal:?}"));
+    }
     for value in
         [format!(r#"{{"task_token": "{token}", "activity": "hush"}}"#), format!(r#"{{"task_token": "hush{token}"}}"#)]
     {
