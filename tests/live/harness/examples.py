@@ -58,10 +58,10 @@ def go_worker(cadence: str, domain: str, brokers: str, topics: dict, name: str, 
                                    "-replies", topics["replies"][0], "-id", workflow])
 
 
-def java_worker(cadence: str, domain: str, brokers: str, topics: dict, workflow: str, amount: int) -> Proc:
+def java_worker(cadence: str, domain: str, brokers: str, topics: dict, workflow: str, amount: int, **more: str) -> Proc:
     """Ends when its workflow has ended, and has printed the result."""
     said = {"cadence": cadence, "domain": domain, "kafka": brokers, "requests": topics["requests"], "replies": topics["replies"][0],
             "id": workflow, "amount": amount,
             # Of its own: a worker that ends must not have taken up what is another's.
-            "taskList": workflow}
+            "taskList": workflow, **more}
     return Proc(workflow, [*_JVM, *(f"-D{name}={value}" for name, value in said.items()), "-jar", _JAVA_JAR])

@@ -20,9 +20,10 @@ LARGE = 123456789012345678901234567890
 class Dispatcher(Bridge):
     """`handback dispatch`, without a consumer group."""
 
-    def __init__(self, name: str, stack: Stack, brokers: str, more: dict[str, dict] | None = None) -> None:
-        route = {"domain": DOMAIN, "task_list": TASK_LIST, "activity_type": "ChargeCard"}
-        super().__init__(name, "", stack.cadence, brokers, stack.main, {"dispatch": {"routes": [route]}} | (more or {}), "dispatch")
+    def __init__(self, name: str, stack: Stack, brokers: str, more: dict[str, dict] | None = None, topics: dict | None = None,
+                 activity_type: str = "ChargeCard", task_list: str = TASK_LIST) -> None:
+        settings = {"dispatch": {"routes": [{"domain": DOMAIN, "task_list": task_list, "activity_type": activity_type}]}}
+        super().__init__(name, "", stack.cadence, brokers, topics or stack.main, settings | (more or {}), "dispatch")
 
     def counted(self, result: str) -> float:
         return self.metric(rf'handback_dispatch_tasks_total\{{result="{result}"')

@@ -9,6 +9,7 @@ from ..cadence import DOMAIN
 from ..procs import wait_for
 from ..stack import Stack
 from . import new_id, scenario
+from .dispatch import Dispatcher
 
 GROUP = "handback-spring"
 _CHARGE = {"ratio": 0, "note": None}
@@ -29,7 +30,7 @@ _CASES = {
 
 @scenario("spring", own_bridge=True)
 def spring(stack: Stack) -> None:
-    """a Spring service without handback code: result, collection, no result, exception, returned envelope; asked from Java too"""
+    """a Spring service without handback code: result, collection, no result, exception, returned envelope; asked from Java too, and by dispatch"""
     topics = stack.spring
     service = examples.spring(stack.kafka.brokers, topics["requests"])
     more = {"topics": {"require_json": topics["replies"]}}
@@ -42,6 +43,7 @@ def spring(stack: Stack) -> None:
         _exceptions(stack, topics)
         _unquoted(stack, topics)
         _java_asks(stack, topics)
+        _java_is_dispatched(stack, topics)
         stack.books.complete(GROUP, topics)
         bridge.drain()
     finally:
@@ -101,6 +103,22 @@ def _java_asks(stack: Stack, topics: dict) -> None:
         equal(f"java, {amount}: exit code", proc.wait(60), 0)
         true(f"java, {amount}: what it printed", said in proc.log.read_text(), proc.log)
         _check(stack, topics, ids[amount], action)
+
+
+def _java_is_dispatched(stack: Stack, topics: dict) -> None:
+    """A workflow in Java whose activity is on a task list that no worker polls: no code of anybody's publishes its request."""
+    task_list, workflow = "java-activities", new_id("java-dispatched")
+    dispatcher = Dispatcher("dispatch-spring", stack, stack.kafka.brokers, topics=topics, activity_type="Charging::charge",
+                            task_list=task_list)
+    try:
+        asking = examples.java_worker(stack.cadence.address, DOMAIN, stack.kafka.brokers, topics, workflow, 900, dispatched=task_list)
+        equal("java, dispatched: exit code", asking.wait(60), 0)
+        true("java, dispatched: what it printed", "charged: ch_900 for 900" in asking.log.read_text(), asking.log)
+        _check(stack, topics, workflow, "complete")
+        equal("java, dispatched: published", dispatcher.counted("published"), 1)
+        dispatcher.drain()
+    finally:
+        dispatcher.proc.stop(1)
 
 
 def _check(stack: Stack, topics: dict, workflow: str, action: str) -> None:

@@ -42,6 +42,8 @@ public final class Main {
 
     public static final class OrderWorkflowImpl implements OrderWorkflow {
         private final Charging charging = Workflow.newActivityStub(Charging.class, new ActivityOptions.Builder()
+                // One that `handback dispatch` polls; without a name the workflow's own, where Publisher is at work.
+                .setTaskList(System.getProperty("dispatched"))
                 .setScheduleToStartTimeout(Duration.ofMinutes(1))
                 // As long as an answer may take.
                 .setStartToCloseTimeout(Duration.ofMinutes(30))
