@@ -146,7 +146,8 @@ async fn a_timeout_is_named() {
 async fn an_attempt_that_timed_out_and_was_tried_again_is_superseded() {
     let stage = Stage::set().await;
     let _bridge = looking(&stage, |_| {}).await;
-    let first = stage.start("order-1", ActivityPlan { start_to_close_seconds: 1, ..retried() });
+    // Long enough for the second attempt to be answered on a busy machine.
+    let first = stage.start("order-1", ActivityPlan { start_to_close_seconds: 4, ..retried() });
     let second = next_attempt(&stage).await;
     let late = stage.reply(&first, r#""result": 1"#).await;
     let outcome = stage.outcome(late, OutcomeKind::Superseded).await;
