@@ -89,7 +89,7 @@ def _canceled(stack: Stack, name: str) -> float:
     news = _outcome(stack, workflow, lambda o: o["action"] == "heartbeat" and o["cancel_requested"])
     told = news.timestamp / 1000 - asked
     true(f"{name} is told within its heartbeats", told <= BEAT + SLACK, told)
-    report = stack.worker.result(workflow)
+    report = stack.worker.result(workflow, timeout=30)
     equal("what the workflow saw", (report["kind"], report["details"]), ("canceled", {"by": "feedback"}))
     last = stack.tail.wait(f"the cancel reply of {workflow}", stack.main["replies"][0],
                            lambda r: r.key == _key(workflow) and r.json["action"] == "cancel")[0]
