@@ -40,9 +40,12 @@ def _document() -> None:
 
 
 def _follow(stack: Stack, name: str, start) -> str:
+    taken_over = _told_before(stack, name)
     service = start(name)
     try:
         wait_for(f"{name} to read its topic", lambda: sum(stack.kafka.members(name).values()), 60, procs=(service,))
+        _saw_cancel(stack, taken_over)
+        equal("news of the one taken over", len(_news(stack, taken_over)), 1)
         told = _canceled(stack, name)
         put_down = _closed(stack, name, service)
         # It takes one request at a time: that it takes another shows that it has put the last one down.
@@ -57,11 +60,40 @@ def _follow(stack: Stack, name: str, start) -> str:
 
 def _start(stack: Stack, name: str, what: str, **more) -> str:
     """A workflow whose activity the service has begun to work at."""
+    workflow = _ask(stack, name, what, **more)
+    stack.tail.wait(f"a heartbeat of {workflow}", stack.main["replies"][0], lambda r: r.key == _key(workflow))
+    return workflow
+
+
+def _ask(stack: Stack, name: str, what: str, **more) -> str:
     workflow = new_id(f"{name}-{what}")
     script = {**stack.script(topics=_topics(stack, name)), "input": INPUT}
     stack.worker.start("Single", workflow, {"script": script, "heartbeat": 20, **more})
-    stack.tail.wait(f"a heartbeat of {workflow}", stack.main["replies"][0], lambda r: r.key == _key(workflow))
     return workflow
+
+
+def _told_before(stack: Stack, name: str) -> str:
+    """A workflow of whose cancellation another instance was told, which is gone: that is told once."""
+    workflow = _ask(stack, name, "told", cancel_on_signal=True)
+    request = stack.request_of(workflow, topics=_topics(stack, name))
+    stack.worker.signal(workflow, "cancel")
+
+    def told() -> bool:
+        stack.sender.reply(request, action="heartbeat")
+        return bool(_news(stack, workflow))
+
+    wait_for(f"the cancellation of {workflow}", told, 15, every=0.3)
+    return workflow
+
+
+def _news(stack: Stack, workflow: str) -> list[Rec]:
+    return [r for r in stack.tail.all(stack.main["outcomes"])
+            if (o := r.json)["action"] == "heartbeat" and o["cancel_requested"] and o["activity"]["workflow_id"] == workflow]
+
+
+def _saw_cancel(stack: Stack, workflow: str) -> None:
+    report = stack.worker.result(workflow, timeout=30)
+    equal("what the workflow saw", (report["kind"], report["details"]), ("canceled", {"by": "feedback"}))
 
 
 def _topics(stack: Stack, name: str) -> dict:
@@ -89,8 +121,7 @@ def _canceled(stack: Stack, name: str) -> float:
     news = _outcome(stack, workflow, lambda o: o["action"] == "heartbeat" and o["cancel_requested"])
     told = news.timestamp / 1000 - asked
     true(f"{name} is told within its heartbeats", told <= BEAT + SLACK, told)
-    report = stack.worker.result(workflow)
-    equal("what the workflow saw", (report["kind"], report["details"]), ("canceled", {"by": "feedback"}))
+    _saw_cancel(stack, workflow)
     last = stack.tail.wait(f"the cancel reply of {workflow}", stack.main["replies"][0],
                            lambda r: r.key == _key(workflow) and r.json["action"] == "cancel")[0]
     equal("its last word", _replies(stack, workflow)[-1].source, last.source)
