@@ -1,6 +1,6 @@
 //! A service that answers Cadence activities over Kafka: `Greet` with a name becomes a greeting, anything else a failure.
 //!
-//! `cargo run --example rust-service -- localhost:9092`
+//! `cargo run --example rust-service -- localhost:9092 activity-requests`
 
 use std::error::Error;
 
@@ -12,8 +12,10 @@ use rdkafka::{ClientConfig, Message};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let brokers = std::env::args().nth(1).unwrap_or_else(|| "localhost:9092".to_owned());
-    serve(&brokers, "activity-requests").await
+    let mut arguments = std::env::args().skip(1);
+    let brokers = arguments.next().unwrap_or_else(|| "localhost:9092".to_owned());
+    let requests = arguments.next().unwrap_or_else(|| "activity-requests".to_owned());
+    serve(&brokers, &requests).await
 }
 
 /// Answers every request of a topic, one after the other.

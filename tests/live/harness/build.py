@@ -21,12 +21,20 @@ _BUILT = {"target", "node_modules", "__pycache__"}
 _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
+RUST_EXAMPLE = "rust-service"
+
+
 def handback() -> Path:
     """The binary under test."""
     given = os.environ.get("HANDBACK_BIN")
     if given:
         return Path(given).resolve()
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "handback"
+
+
+def rust_example() -> Path:
+    """Built beside the binary under test."""
+    return handback().parent / "examples" / RUST_EXAMPLE
 
 
 def _digest(folder: Path, command: list[str]) -> str:
@@ -96,7 +104,7 @@ def _handback() -> bool:
         if not os.access(handback(), os.X_OK):
             raise Failed(f"HANDBACK_BIN={handback()} cannot be run")
         return False
-    _run("handback", ["cargo", "build", "--release", "--locked", "--bin", "handback"], ROOT, {})
+    _run("handback", ["cargo", "build", "--release", "--locked", "--bin", "handback", "--example", RUST_EXAMPLE], ROOT, {})
     return True
 
 

@@ -2,9 +2,9 @@
 
 import sys
 
-from .build import GO_EXAMPLE, stamped
+from .build import GO_EXAMPLE, rust_example, stamped
 from .paths import EXAMPLES
-from .procs import Proc
+from .procs import Failed, Proc
 
 _SPRING = EXAMPLES / "spring-service"
 _SPRING_JAR = _SPRING / "target" / "spring-service.jar"
@@ -50,6 +50,12 @@ def approval(brokers: str, topics: dict, name: str, *more: str) -> Proc:
 def node(brokers: str, topics: dict, name: str, *more: str) -> Proc:
     return Proc(name, ["node", _NODE / "service.js", "--kafka", brokers, "--group", name,
                        "--requests", requests(name), "--outcomes", topics["outcomes"], *more])
+
+
+def rust(brokers: str, topic: str) -> Proc:
+    if not rust_example().exists():
+        raise Failed(f"{rust_example()} is missing: build it with cargo build --example rust-service, in the profile of HANDBACK_BIN")
+    return Proc("rust-service", [rust_example(), brokers, topic])
 
 
 def go_worker(cadence: str, domain: str, brokers: str, topics: dict, name: str, workflow: str) -> Proc:

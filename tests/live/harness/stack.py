@@ -36,7 +36,7 @@ FAULTS = ("storm", "frozen", "engine", "history", "dropped")
 
 
 # Examples with a request topic of their own; they answer where everybody does.
-EXAMPLES = ("python-feedback", "node-feedback", "approve", "refuse", "node-service", "go-worker")
+EXAMPLES = ("python-feedback", "node-feedback", "approve", "refuse", "node-service", "rust-service", "go-worker")
 
 
 class Site:

@@ -10,12 +10,12 @@ from . import new_id, scenario
 
 @scenario("examples")
 def services(stack: Stack) -> None:
-    """the Python and Node examples answer with a result and a failure each; the Go example asks"""
+    """the Python, Node and Rust examples answer with a result and a failure each; the Go example asks"""
     stack.bridge()
     both(lambda: _approval(stack, "approve", "yes", {"kind": "value", "value": {"approved": True}, "details": None}),
          lambda: _approval(stack, "refuse", "no", {"kind": "custom", "reason": "Refused", "message": "Refused",
                                                     "details": {"asked": [{"amount": 7}]}}),
-         lambda: _node(stack), lambda: _go_asks(stack))
+         lambda: _node(stack), lambda: _rust(stack), lambda: _go_asks(stack))
     stack.books.committed(GROUP, stack.main)
 
 
@@ -36,6 +36,17 @@ def _node(stack: Stack) -> None:
         _see(stack, name, {"seconds": 1, "numbers": [20, 22]}, {"kind": "value", "value": {"sum": 42}, "details": None})
         _see(stack, name, {"seconds": 0}, {"kind": "custom", "reason": "NothingToAdd", "message": "NothingToAdd",
                                           "details": {"input": [{"seconds": 0}]}})
+    finally:
+        service.stop(2)
+
+
+def _rust(stack: Stack) -> None:
+    name = "rust-service"
+    service = examples.rust(stack.kafka.brokers, examples.requests(name))
+    try:
+        _ready(stack, name, service)
+        _see(stack, name, "Ada", {"kind": "value", "value": "Hello, Ada!", "details": None})
+        _see(stack, name, 7, {"kind": "custom", "reason": "BadArguments", "message": "BadArguments", "details": None})
     finally:
         service.stop(2)
 

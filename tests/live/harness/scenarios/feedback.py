@@ -136,7 +136,7 @@ def _closed(stack: Stack, name: str, service: Proc) -> str:
     workflow = _start(stack, name, "closed")
     stack.worker.terminate(workflow)
     news = _outcome(stack, workflow, lambda o: o["action"] == "heartbeat" and o["outcome"] == "workflow_closed")
-    equal("no dead letter of a heartbeat", [r for r in stack.tail.all(stack.main["dead_letters"]) if r.key == news.key], [])
+    equal("no dead letter of a heartbeat", [r for r in stack.tail.all(stack.main["dead_letters"]) if r.key == _key(workflow)], [])
     wait_for(f"{name} to stop", lambda: "no longer wanted: workflow_closed" in service.log.read_text(), 10, procs=(service,))
     true(f"{name} answers nothing", all(r.json["action"] == "heartbeat" for r in _replies(stack, workflow)))
     return workflow
