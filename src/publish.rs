@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bridge::seams::ProduceFault;
 use crate::config::Kafka;
-use crate::kafka::{self, Condition, Observer, Producer, ProducerSpec, client};
+use crate::kafka::{Condition, Observer, Producer, ProducerSpec, client};
 use crate::wire::OutRecord;
 
 /// Why a record could not be written. The texts say what to do.
@@ -26,7 +26,7 @@ impl From<ProduceFault> for PublishError {
     fn from(fault: ProduceFault) -> Self {
         match fault {
             ProduceFault::Transient(text) => Self::Transient(text),
-            ProduceFault::Permanent(text) => Self::Permanent(text),
+            ProduceFault::Permanent(text) | ProduceFault::TooLarge(text) => Self::Permanent(text),
             ProduceFault::Fatal(text) => Self::Fatal(text),
         }
     }
@@ -63,11 +63,15 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// When librdkafka refuses the settings.
-    pub fn connect(kafka: &Kafka) -> Result<Self, kafka::Error> {
+    /// [`PublishError::Permanent`] when librdkafka refuses the settings.
+    pub fn connect(kafka: &Kafka) -> Result<Self, PublishError> {
         let config = client::producer(kafka);
         let spec = ProducerSpec { name: "publisher".to_owned(), config, observer: Arc::new(Trouble) };
-        Ok(Self { producer: Producer::new(spec)? })
+        let producer = Producer::new(spec).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            PublishError::Permanent(format!("{error}{why}"))
+        })?;
+        Ok(Self { producer })
     }
 
     /// Writes a record and resolves once all in-sync replicas have it. Dropping the future does not call it back.

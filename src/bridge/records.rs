@@ -166,7 +166,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                         _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
                     }
                 }
-                ProduceFault::Permanent(text) => {
+                ProduceFault::Permanent(text) | ProduceFault::TooLarge(text) => {
                     _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
                     pause = WRITE_PAUSES.1;
                     until = &work.life.leaving;

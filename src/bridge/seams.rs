@@ -170,6 +170,8 @@ pub enum ProduceFault {
     Transient(String),
     /// Will not succeed until somebody changes something; the text says what.
     Permanent(String),
+    /// The same, because this record is larger than its topic takes.
+    TooLarge(String),
     /// The producer is dead; the process must end.
     Fatal(String),
 }

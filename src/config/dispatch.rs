@@ -36,7 +36,8 @@ section! {
         /// Bytes of arguments in hand at once: beyond it nothing is polled for.
         pub max_in_hand_bytes: usize = 32 * 1024 * 1024,
 
-        /// Upper limit of activities a second over all task lists of this process. 0 means no limit.
+        /// Upper limit of polls, and so of activities, a second over all task lists of this process. 0 means no limit. Polls
+        /// that waited on idle lists may all bring one at once.
         pub max_tasks_per_second: u32 = 0,
 
         // One call to the engine and its repetition.

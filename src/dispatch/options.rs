@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::routes::{Routed, routed};
 use crate::bridge::retry::Policy;
+use crate::bridge::retry_policy;
 use crate::config::Settings;
 
 /// How activities are dispatched.
@@ -47,15 +48,7 @@ impl Options {
             max_tasks_per_second: dispatch.max_tasks_per_second,
             give_up_before: dispatch.give_up_before,
             max_request_bytes: dispatch.max_request_bytes,
-            retry: Policy {
-                max_attempts: retry.max_attempts,
-                initial: retry.initial,
-                multiplier: retry.multiplier,
-                max: retry.max,
-                jitter: retry.jitter,
-                busy_extra: retry.busy_extra,
-                spent: retry.spent,
-            },
+            retry: retry_policy(retry),
             probe_interval: settings.breaker.probe_interval,
             drain_timeout: settings.bridge.drain_timeout,
             seed,

@@ -1,5 +1,6 @@
 //! One poller: asks a task list for activities, one after the other.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -35,8 +36,14 @@ pub(super) async fn poll<'a, T: Tasks, R: Requests>(
     let mut failing: Option<Schedule> = None;
     loop {
         let ready = async {
-            let place = core.hands.place().await;
-            let trial = core.doubts.pass(routed).await;
+            let (place, trial) = loop {
+                // First: whoever waits for a trial must not keep a place from other lists.
+                let trial = core.doubts.pass(routed).await;
+                let place = core.hands.place().await;
+                if trial.is_some() || !core.doubts.concern(routed) {
+                    break (place, trial);
+                }
+            };
             core.pace.turn().await;
             (place, trial)
         };
@@ -49,7 +56,8 @@ pub(super) async fn poll<'a, T: Tasks, R: Requests>(
         };
         match polled {
             Ok(task) => {
-                if failing.take().is_some() {
+                // Whichever poller raised it: that one may wait for a place now.
+                if failing.take().is_some() || !core.health.is_ready() {
                     core.health.clear(&key(list));
                 }
                 if let Some(task) = task
@@ -73,7 +81,7 @@ pub(super) async fn poll<'a, T: Tasks, R: Requests>(
 fn taken<'a>(routed: &'a Routed, task: Task, place: Place<'a>, trial: Option<Trial<'a>>) -> Taken<'a> {
     let route = routed.of(&task.activity.activity_type);
     let hand = place.fill(task.size());
-    Taken { task, route, at: Instant::now(), hand, trial }
+    Taken { task, route, at: Instant::now(), hand, trial: Cell::new(trial) }
 }
 
 async fn too_late<T, R>(core: &Core<T, R>) {

@@ -1,5 +1,6 @@
 //! The two seams of dispatching: where activities come from, and where their requests go.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ pub struct TaskList {
     pub name: String,
 }
 
-/// One attempt of an activity, as the engine hands it out. From then on the attempt's time runs.
-#[derive(Clone, Debug)]
+/// One attempt of an activity, as the engine hands it out. From then on the attempt's time runs. `Debug` shows which
+/// activity it is and its size.
+#[derive(Clone)]
 pub struct Task {
     /// Its token, not checked yet.
     pub token: Bytes,
@@ -39,7 +41,14 @@ impl Task {
     /// About how much memory it takes, in bytes.
     pub(super) fn size(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.token.len() + self.input.as_ref().map_or(0, Bytes::len) + headers
+        let part = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        self.token.len() + part(&self.input) + part(&self.heartbeat_details) + headers
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("activity", &self.activity).field("bytes", &self.size()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The story of one activity: from the engine's hands to the request topic, or back with a reason. Every branch of its
 //! fate is in this file.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
 use super::core::Core;
-use super::doubts::Trial;
+use super::doubts::{self, Trial};
 use super::giving_up::GivingUp;
 use super::hand::InHand;
 use super::reasons::Reason;
@@ -45,7 +46,7 @@ pub(super) struct Taken<'a> {
     /// Its place, until its story has ended.
     pub(super) hand: InHand<'a>,
     /// That it is the only one of its list, while where the list leads is in doubt.
-    pub(super) trial: Option<Trial<'a>>,
+    pub(super) trial: Cell<Option<Trial<'a>>>,
 }
 
 /// Why an activity is not left pending.
@@ -79,7 +80,7 @@ fn panicked(taken: &Taken<'_>) -> Unpublished {
 }
 
 async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) -> Result<(), Unpublished> {
-    let Taken { task, route, at, .. } = taken;
+    let Taken { task, route, at, trial, .. } = taken;
     let Some(route) = route else {
         let activity_type = &task.activity.activity_type;
         let detail = format!("no route for activity type {activity_type:?}: add one to dispatch.routes");
@@ -93,6 +94,10 @@ async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) ->
         let detail = format!("the request has {size} bytes, dispatch.max_request_bytes is {limit}");
         return Err(Unpublished::Fail(Reason::TooLarge, detail));
     }
+    if !core.doubts.is_raised(&route.topic) {
+        // It goes elsewhere, and the next one need not wait for what becomes of it.
+        drop(trial.take());
+    }
     let patience = task.times.patience().map(|patience| give_up_after(patience, core.options.give_up_before));
     let giving_up = GivingUp { at: patience.and_then(|patience| at.checked_add(patience)), hurry: &core.hurry };
     tokio::select! {
@@ -100,13 +105,13 @@ async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) ->
         written = write(core, record, &giving_up) => written,
         () = keep_alive(core, task) => Err(Unpublished::Gone),
         never = say_when_slow(core, &route.topic) => match never {},
+        never = doubts::end_in_time::<Infallible>(trial) => match never {},
     }
 }
 
 /// Unready while a write takes too long, for as long as this is polled.
 async fn say_when_slow<T, R>(core: &Core<T, R>, topic: &Arc<str>) -> Infallible {
     sleep(if core.doubts.is_raised(topic) { MAX_QUIET_IN_DOUBT } else { MAX_QUIET }).await;
-    core.doubts.raise(topic);
     let _unready = core.unready.hold(write_key(topic), || {
         unwritten(
             topic,
@@ -114,7 +119,7 @@ async fn say_when_slow<T, R>(core: &Core<T, R>, topic: &Arc<str>) -> Infallible 
              min.insync.replicas asks for; look at the brokers",
         )
     });
-    std::future::pending().await
+    core.doubts.keep_raised(topic).await
 }
 
 /// Under which requests that cannot be written are a reason to be unready.
@@ -175,6 +180,8 @@ async fn write<T: Tasks, R: Requests>(
                 }
                 last = text;
             }
+            // The topic is well, and takes what is smaller.
+            Some(Err(ProduceFault::TooLarge(text))) => return Err(Unpublished::Fail(Reason::TooLarge, text)),
             Some(Err(ProduceFault::Permanent(text))) => {
                 _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
                 pause = WRITE_PAUSES.1;

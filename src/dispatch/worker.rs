@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,7 @@ pub async fn run<T: Tasks, R: Requests>(
 /// Polls and tells stories until polling has stopped and every story has ended.
 async fn work<T: Tasks, R: Requests>(core: &Core<T, R>) {
     // Never full: each that is sent has a place.
-    let (sender, mut arrivals) = mpsc::channel(core.options.max_in_hand);
+    let (sender, mut arrivals) = mpsc::channel(core.options.max_in_hand.clamp(1, Semaphore::MAX_PERMITS));
     let lists = core.options.routed.iter();
     let mut pollers: FuturesUnordered<_> = lists
         .flat_map(|routed| (0..core.options.pollers).map(move |_| routed))

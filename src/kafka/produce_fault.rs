@@ -16,9 +16,16 @@ pub(super) fn fault(code: Code, topic: &str, partition: Option<i32>, dead: Optio
         return ProduceFault::Fatal(format!("{place}: the Kafka producer is dead: {code}{}", fatal_advice(code)));
     }
     match advice(code, topic, partition) {
-        Some(advice) => ProduceFault::Permanent(format!("cannot write to {place}: {code}: {advice}")),
+        Some(advice) => {
+            let text = format!("cannot write to {place}: {code}: {advice}");
+            if is_too_large(code) { ProduceFault::TooLarge(text) } else { ProduceFault::Permanent(text) }
+        }
         None => ProduceFault::Transient(format!("cannot write to {place} yet: {code}{}", likely_cause(code))),
     }
+}
+
+fn is_too_large(code: Code) -> bool {
+    matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
 }
 
 fn is_fatal(code: Code) -> bool {
@@ -58,9 +65,9 @@ fn likely_cause(code: Code) -> &'static str {
 /// What somebody must change before this record can be written; `None` for what passes by itself.
 fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
     Some(match code {
-        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => format!(
-            "raise max.message.bytes of {topic}, and message.max.bytes in [kafka.properties] when set there, to the reply \
-             topics' max.message.bytes + 64 KiB"
+        _ if is_too_large(code) => format!(
+            "raise max.message.bytes of {topic}, and message.max.bytes in [kafka.properties] when set there; `handback \
+             check` says how far"
         ),
         Code::TopicAuthorizationFailed => format!("grant WRITE and DESCRIBE on {topic} to our user"),
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
@@ -95,7 +102,7 @@ mod tests {
     fn kind(code: Code) -> (&'static str, String) {
         match fault(code, "activity-outcomes", Some(5), None) {
             ProduceFault::Transient(text) => ("transient", text),
-            ProduceFault::Permanent(text) => ("permanent", text),
+            ProduceFault::Permanent(text) | ProduceFault::TooLarge(text) => ("permanent", text),
             ProduceFault::Fatal(text) => ("fatal", text),
         }
     }

@@ -25,11 +25,14 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
         };
         let mut judged = Judged { role, name, findings: Vec::new() };
         judged.metadata(topic, replies, overview.brokers.len());
-        if let Some(settings) = told.get(name) {
-            judged.replicas_in_sync(topic, settings);
-            judged.cleanup(settings);
-            judged.retention(settings);
-            judged.size(settings, replies);
+        if let Some(told) = told.get(name) {
+            judged.replicas_in_sync(topic, told);
+            judged.cleanup(told);
+            judged.retention(told);
+            judged.size(told, replies);
+            if dispatched_to(settings, name) {
+                judged.request_size(told, plan::request_limit(settings));
+            }
         }
         if judged.findings.is_empty() {
             judged.findings.push(Finding::ok(Area::Topics, name, summary(role, topic, told.get(name))));
@@ -141,6 +144,21 @@ impl Judged<'_> {
                 "max.message.bytes is {limit}, but a reply topic takes {largest}: a large reply could not be moved here"
             );
             self.fault(what, format!("set max.message.bytes of {} to {needed}", self.name));
+        }
+    }
+}
+
+impl Judged<'_> {
+    fn request_size(&mut self, settings: &TopicSettings, needed: u64) {
+        let Some(limit) = number(settings, "max.message.bytes") else { return };
+        if u64::try_from(limit).unwrap_or(0) < needed {
+            let what = format!(
+                "max.message.bytes is {limit}, but dispatch.max_request_bytes asks for {needed}: activities with larger \
+                 arguments fail (handback.TooLarge)"
+            );
+            let fix =
+                format!("set max.message.bytes of {} to {needed}, or lower dispatch.max_request_bytes", self.name);
+            self.warn(what, fix);
         }
     }
 }

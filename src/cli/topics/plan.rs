@@ -22,6 +22,9 @@ const DEAD_LETTERS: Duration = DAY.saturating_mul(14);
 /// larger than the reply topics' by this much.
 pub(crate) const MOVED_RECORD_EXTRA: u64 = 64 * 1024;
 
+/// Header of a batch (61 bytes), and the lengths and counts of one record.
+const RECORD_OVERHEAD: u64 = 1024;
+
 /// What Kafka's topics take unless told otherwise.
 pub(crate) const KAFKA_MAX_MESSAGE_BYTES: u64 = 1_048_588;
 
@@ -106,7 +109,11 @@ pub(crate) fn specs(
     }
     let spec = |(role, name): (Role, &str)| {
         let follows = role.follows_replies();
-        let bytes = if follows { follow_bytes + MOVED_RECORD_EXTRA } else { largest };
+        let bytes = match role {
+            _ if follows => follow_bytes + MOVED_RECORD_EXTRA,
+            Role::Requests if !settings.dispatch.routes.is_empty() => largest.max(request_limit(settings)),
+            _ => largest,
+        };
         TopicSpec {
             name: name.to_owned(),
             partitions: if follows { follow_partitions } else { partitions },
@@ -131,6 +138,11 @@ pub(crate) fn retention(role: Role, name: &str) -> Duration {
         Role::Outcomes => OUTCOMES,
         Role::DeadLetters => DEAD_LETTERS,
     }
+}
+
+/// What a topic must take so that the largest request that is dispatched fits, with what Kafka puts around it.
+pub(crate) fn request_limit(settings: &Settings) -> u64 {
+    u64::try_from(settings.dispatch.max_request_bytes).unwrap_or(u64::MAX / 2) + RECORD_OVERHEAD
 }
 
 /// A record that carries the largest payload: base64 in an envelope, beside token, metadata and headers.

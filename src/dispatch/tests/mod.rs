@@ -1,5 +1,6 @@
 //! Dispatching as a whole, against models of both seams, on paused time.
 
+mod doubts;
 mod model;
 
 mod polling;

@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) writes: RefCell<VecDeque<Write>>,
     /// What they do instead, if set.
     pub(super) every_write: RefCell<Option<Write>>,
+    /// The topic that takes nothing and says nothing.
+    pub(super) mute: RefCell<Option<&'static str>>,
     /// Every produce that was begun.
     pub(super) written: RefCell<Vec<(Instant, OutRecord)>>,
     pub(super) acknowledged: RefCell<Vec<(Instant, OutRecord)>>,
@@ -151,6 +153,8 @@ impl Requests for Log {
         world.most_writing.set(world.most_writing.get().max(world.writing.get()));
         world.written.borrow_mut().push((Instant::now(), record.clone()));
         let next = world.writes.borrow_mut().pop_front();
+        let mute = *world.mute.borrow() == Some(&*record.topic);
+        let next = next.or_else(|| mute.then_some(Write::Never));
         let next = next.or_else(|| world.every_write.borrow().clone()).unwrap_or(Write::Acknowledge);
         match next {
             Write::Acknowledge => {}

@@ -136,6 +136,18 @@ async fn a_request_that_no_topic_would_take_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_its_topic_does_not_take_fails_at_once_and_says_nothing_of_the_topic() {
+    let mut stage = Stage::set();
+    stage.world.writes.borrow_mut().push_back(Write::Fail(ProduceFault::TooLarge("raise max.message.bytes".into())));
+    stage.world.schedule(task(1, 600 * SECOND));
+    stage.world.schedule(task(2, 600 * SECOND));
+    stage.until(SECOND).await;
+    assert_eq!(stage.world.reasons(), ["handback.TooLarge"]);
+    stage.counted(Dispatched::Published, 1);
+    assert!(stage.health.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
 async fn failing_an_attempt_is_tried_as_long_as_it_lives() {
     let mut stage = Stage::set();
     let busy = || refusal(Verdict::Transient { busy: true }, "RESOURCE_EXHAUSTED");
@@ -256,44 +268,4 @@ async fn a_write_that_nobody_acknowledges_is_a_reason_before_the_client_gives_it
     stage.until(26 * SECOND).await;
     stage.counted(Dispatched::Published, 1);
     assert!(stage.health.is_ready());
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_nothing_can_be_written_activities_stay_on_their_list_but_for_one_at_a_time() {
-    let mut stage = Stage::set();
-    stage.world.every_write.replace(Some(Write::Never));
-    (0..100).for_each(|number| stage.world.schedule(task(number, 10 * SECOND)));
-    // What was in hand when it was not known yet: eight, given up two seconds before their deadline.
-    stage.until(9 * SECOND).await;
-    assert_eq!(stage.world.reasons().len(), 8);
-    assert_eq!((stage.world.writing.get(), stage.world.waiting()), (1, 91));
-    stage.until(10 * SECOND).await;
-    assert!(!stage.health.is_ready(), "sooner than at first");
-    // Eight seconds each.
-    stage.until(49 * SECOND).await;
-    assert_eq!(stage.world.reasons().len(), 8 + 5);
-    assert_eq!(stage.world.writing.get(), 1);
-    // The next one is acknowledged, and then as many as ever are in hand.
-    stage.world.every_write.replace(Some(Write::AcknowledgeAfter(SECOND)));
-    stage.until(56 * SECOND + SECOND / 2).await;
-    assert_eq!(stage.world.writing.get(), 1);
-    stage.until(57 * SECOND + SECOND / 2).await;
-    assert_eq!(stage.world.writing.get(), 8);
-    stage.until(70 * SECOND).await;
-    stage.counted(Dispatched::Published, 100 - 8 - 6);
-    assert!(stage.health.is_ready());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_over_before_it_came_says_nothing_of_its_topic() {
-    let mut stage = Stage::set();
-    let mut late = task(1, 30 * SECOND);
-    late.times.attempt_scheduled_ms = Some(0);
-    late.times.schedule_to_close = SECOND;
-    stage.world.schedule(late);
-    stage.until(SECOND).await;
-    stage.world.every_write.replace(Some(Write::AcknowledgeAfter(5 * SECOND)));
-    (2..6).for_each(|number| stage.world.schedule(task(number, 60 * SECOND)));
-    stage.until(2 * SECOND).await;
-    assert_eq!(stage.world.writing.get(), 4);
 }

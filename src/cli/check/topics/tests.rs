@@ -79,6 +79,11 @@ fn topics_that_activities_are_dispatched_to_are_made_and_needed() {
     let mut world = World::created(settings.clone());
     assert_eq!(world.complaints(), Vec::<String>::new());
     assert_eq!(world.overview.topics.len(), 8, "each once");
+    let limits = world.told.get_mut("charges").unwrap();
+    let created = limits.insert("max.message.bytes".into(), "1048588".into()).unwrap();
+    let complaints = world.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("handback.TooLarge"), "{complaints:?}");
+    world.told.get_mut("charges").unwrap().insert("max.message.bytes".into(), created);
     for name in ["charges", "activity-requests"] {
         assert!(world.overview.topics.remove(name).is_some());
     }
