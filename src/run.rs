@@ -45,8 +45,29 @@ pub struct Ended {
 }
 
 impl Ended {
+    fn well() -> Self {
+        Self { exit: Exit::Ok, message: None }
+    }
+
     fn failed(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failed, message: Some(message.into()) }
+    }
+
+    fn drain_missed(message: String) -> Self {
+        Self { exit: Exit::DrainMissed, message: Some(message) }
+    }
+
+    fn wiring(settings: &Settings, text: &str) -> Self {
+        let message = format!(
+            "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. No offset was moved, no \
+             activity answered. Check cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
+            settings.cadence.endpoint
+        );
+        Self { exit: Exit::Wiring, message: Some(message) }
+    }
+
+    fn fatal(message: String) -> Self {
+        Self { exit: Exit::KafkaFatal, message: Some(message) }
     }
 }
 
@@ -155,6 +176,9 @@ where
     E: Engine + 'static,
     F: Fn() -> Result<E, String> + Clone + Send + 'static,
 {
+    // The caller's own token is not ours to cancel. And whoever drops this future stops the threads.
+    let shutdown = shutdown.child_token();
+    let _stop = shutdown.clone().drop_guard();
     let health = Arc::new(Health::new());
     health.raise(STARTING, "starting");
     let serving = shutdown.child_token();
@@ -213,7 +237,7 @@ where
     };
     let look_up = cluster_id(&producer, settings.kafka.metadata_timeout, health);
     let Some(cluster_id) = shutdown.run_until_cancelled(look_up).await else {
-        return Ended { exit: Exit::Ok, message: None };
+        return Ended::well();
     };
     let shared = Shared {
         metrics: Arc::clone(metrics),
@@ -313,6 +337,14 @@ fn start(name: String, run: impl FnOnce() -> Ended + Send + 'static, ends: mpsc:
     thread::Builder::new().name(name).spawn(body).map(|_| ())
 }
 
+/// Does the work of a thread on a runtime of its own.
+fn on_a_runtime(work: impl Future<Output = Ended>) -> Ended {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => Ended::failed(format!("cannot start a runtime: {error}")),
+    }
+}
+
 /// The ending that says most: a process with several reasons reports the gravest.
 fn worst(endings: Vec<Ended>, workers: usize) -> Ended {
     if endings.len() < workers {
@@ -323,7 +355,7 @@ fn worst(endings: Vec<Ended>, workers: usize) -> Ended {
         Exit::DrainMissed => 1,
         _ => 2,
     };
-    endings.into_iter().max_by_key(rank).unwrap_or(Ended { exit: Exit::Ok, message: None })
+    endings.into_iter().max_by_key(rank).unwrap_or_else(Ended::well)
 }
 
 /// Asks for the cluster's id until some broker tells it: every call's identity carries it.

@@ -38,7 +38,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Ended;
 use crate::config::Settings;
-use crate::dev::{self, StackError};
+use crate::dev;
 use crate::wire::{Input, Request, RequestActivity, TaskToken};
 
 pub use crate::dev::{Broker, engine, settings};
@@ -54,8 +54,8 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TestkitError {
     /// The broker or the engine did not start.
-    #[error(transparent)]
-    Start(#[from] StackError),
+    #[error("the stack did not start: {0}")]
+    Start(String),
     /// The engine refused something.
     #[error("the embedded engine refused it: {0:?}")]
     Engine(engine::Refusal),
@@ -80,7 +80,8 @@ impl Stack {
     ///
     /// When a thread or a port is not to be had.
     pub async fn start() -> Result<Self, TestkitError> {
-        Ok(Self { stack: dev::Stack::start(false).await?, activities: AtomicU64::new(0) })
+        let stack = dev::Stack::start(false).await.map_err(|error| TestkitError::Start(error.to_string()))?;
+        Ok(Self { stack, activities: AtomicU64::new(0) })
     }
 
     /// The bridge's settings: `kafka.brokers`, `cadence.endpoint` and the names of the topics are what others need.

@@ -39,6 +39,7 @@ mod tests;
 
 pub use core::{Ailing, RateLimiter, Shared, rate_limiter};
 pub use look::Policy as LookPolicy;
+pub(crate) use options::retry_policy;
 pub use options::{Options, Reads};
 pub use tiers::Tier;
 pub use worker::{Ending, Intake, run};

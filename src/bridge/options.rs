@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::sight::Reach;
 use super::tiers::Tier;
 use super::{breaker, flood, ledger, look, retry};
-use crate::config::{DeadLetters, Settings, Topics};
+use crate::config::{self, DeadLetters, Settings, Topics};
 use crate::wire::Limits;
 
 /// Which kind of topics a worker reads.
@@ -107,15 +107,7 @@ impl Options {
             // Equal on all replicas, so that their logs and dead letters can be matched.
             token_print_key: format!("handback/token-print/{}", settings.kafka.group_id),
             seed,
-            retry: retry::Policy {
-                max_attempts: retry.max_attempts,
-                initial: retry.initial,
-                multiplier: retry.multiplier,
-                max: retry.max,
-                jitter: retry.jitter,
-                busy_extra: retry.busy_extra,
-                spent: retry.spent,
-            },
+            retry: retry_policy(retry),
             lookup: look::Policy {
                 max_per_second: lookup.max_per_second,
                 reach: Reach { max_pages: lookup.max_pages, max_bytes: lookup.max_bytes },
@@ -190,4 +182,10 @@ impl Options {
 /// The settings were checked: each name ends in its delay.
 fn tier(topic: &str) -> Tier {
     Tier { topic: topic.into(), delay: Topics::delay_of(topic).unwrap_or_default() }
+}
+
+/// How a call is tried again in place.
+pub(crate) fn retry_policy(retry: &config::Retry) -> retry::Policy {
+    let config::Retry { max_attempts, initial, multiplier, max, jitter, busy_extra, spent, .. } = *retry;
+    retry::Policy { max_attempts, initial, multiplier, max, jitter, busy_extra, spent }
 }

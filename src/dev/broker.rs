@@ -71,6 +71,7 @@ impl Broker {
     ///
     /// # Panics
     /// If the job panics, or one before it did.
+    #[doc(hidden)]
     pub fn with<T: Send + 'static>(&self, job: impl FnOnce(&Cluster) -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         let job: Job = Box::new(move |cluster| drop(done.send(job(cluster))));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::broker::{Broker, BrokerError};
 use super::clients;
@@ -35,7 +35,7 @@ pub(crate) struct Stack {
     bridge: JoinHandle<Ended>,
     /// Set once the bridge has ended by itself.
     ended: Option<Ended>,
-    stop: CancellationToken,
+    stop: DropGuard,
     /// Last, since everything else talks to it until its own end.
     _broker: Broker,
 }
@@ -62,7 +62,7 @@ impl Stack {
             let (settings, stop) = (settings.clone(), stop.clone());
             async move { run::run(&settings, stop).await }
         });
-        Ok(Self { settings, engine, bridge, ended: None, stop, _broker: broker })
+        Ok(Self { settings, engine, bridge, ended: None, stop: stop.drop_guard(), _broker: broker })
     }
 
     /// Resolves if the bridge ends by itself, which it should not.
@@ -74,7 +74,7 @@ impl Stack {
 
     /// Stops the bridge as a signal would, then the rest.
     pub(crate) async fn stop(self) -> Ended {
-        self.stop.cancel();
+        drop(self.stop);
         let ended = match self.ended {
             Some(ended) => ended,
             None => ended(self.bridge.await),

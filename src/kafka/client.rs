@@ -192,6 +192,8 @@ pub fn property_faults(kafka: &Kafka) -> Vec<(String, String)> {
 
 /// The one place where the layers meet. `foreign` are the properties of the other kind of client.
 fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: Vec<(&str, String)>) -> ClientConfig {
+    // For those who use the library; the program has done so before.
+    let_threads_outlive_main();
     let mut config = ClientConfig::new();
     // A connection that a firewall has dropped is noticed before it is needed.
     config.set("socket.keepalive.enable", "true");

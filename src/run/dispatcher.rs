@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Ended, with_source};
+use super::{Ended, on_a_runtime, with_source};
 use crate::bridge;
 use crate::cadence;
 use crate::config::Settings;
 use crate::dispatch::{self, Ending, Options};
-use crate::exit::Exit;
 use crate::kafka::{Producer, client};
 
 /// What the dispatching thread is given.
@@ -22,11 +21,7 @@ pub(super) struct Dispatcher {
 impl Dispatcher {
     /// The body of the thread.
     pub(super) fn run(self, stop: CancellationToken) -> Ended {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return Ended::failed(format!("cannot start a runtime: {error}")),
-        };
-        runtime.block_on(self.work(stop))
+        on_a_runtime(self.work(stop))
     }
 
     async fn work(self, stop: CancellationToken) -> Ended {
@@ -39,22 +34,12 @@ impl Dispatcher {
         let options = Options::new(&settings, client::process_name(&settings.kafka), fastrand::u64(..));
         let shared = dispatch::Shared { metrics: shared.metrics, health: shared.health };
         match dispatch::run(engine, producer, options, shared, stop).await {
-            Ending::Drained => Ended { exit: Exit::Ok, message: None },
-            Ending::DrainMissed(left) => Ended {
-                exit: Exit::DrainMissed,
-                message: Some(format!(
-                    "dispatch: {left} activities were still in hand at bridge.drain_timeout; their timeouts end them"
-                )),
-            },
-            Ending::Wiring(text) => Ended {
-                exit: Exit::Wiring,
-                message: Some(format!(
-                    "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. Check \
-                     cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
-                    settings.cadence.endpoint
-                )),
-            },
-            Ending::Fatal(text) => Ended { exit: Exit::KafkaFatal, message: Some(format!("dispatch: {text}")) },
+            Ending::Drained => Ended::well(),
+            Ending::DrainMissed(left) => Ended::drain_missed(format!(
+                "dispatch: {left} activities were still in hand at bridge.drain_timeout; their timeouts end them"
+            )),
+            Ending::Wiring(text) => Ended::wiring(&settings, &text),
+            Ending::Fatal(text) => Ended::fatal(format!("dispatch: {text}")),
         }
     }
 }

@@ -7,11 +7,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ears::Ears;
-use super::{Ended, with_source};
+use super::{Ended, on_a_runtime, with_source};
 use crate::bridge::seams::Engine;
 use crate::bridge::{self, Ending, Intake, Options, Reads, Shared};
 use crate::config::{OnRetentionGap, Settings};
-use crate::exit::Exit;
 use crate::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ReaderSpec};
 
 /// How often lag is measured.
@@ -31,11 +30,7 @@ pub(super) struct Setup<F> {
 impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
     /// The body of a worker thread.
     pub(super) fn run(self, stop: CancellationToken) -> Ended {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return Ended::failed(format!("cannot start a runtime: {error}")),
-        };
-        runtime.block_on(self.work(stop))
+        on_a_runtime(self.work(stop))
     }
 
     async fn work(self, stop: CancellationToken) -> Ended {
@@ -59,22 +54,12 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
         let log = KafkaLog::new(producer, consumer.commands, asks);
         let intake = Intake { control: consumer.control, records: consumer.records, pieces };
         match bridge::run(engine, log, options, shared, intake, stop).await {
-            Ending::Drained => Ended { exit: Exit::Ok, message: None },
-            Ending::DrainMissed(left) => Ended {
-                exit: Exit::DrainMissed,
-                message: Some(format!(
-                    "worker {worker}: {left} replies were still in hand at bridge.drain_timeout; they come again"
-                )),
-            },
-            Ending::Wiring(text) => Ended {
-                exit: Exit::Wiring,
-                message: Some(format!(
-                    "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. Offsets are \
-                     untouched. Check cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
-                    settings.cadence.endpoint
-                )),
-            },
-            Ending::Fatal(text) => Ended { exit: Exit::KafkaFatal, message: Some(format!("worker {worker}: {text}")) },
+            Ending::Drained => Ended::well(),
+            Ending::DrainMissed(left) => Ended::drain_missed(format!(
+                "worker {worker}: {left} replies were still in hand at bridge.drain_timeout; they come again"
+            )),
+            Ending::Wiring(text) => Ended::wiring(&settings, &text),
+            Ending::Fatal(text) => Ended::fatal(format!("worker {worker}: {text}")),
         }
     }
 }
