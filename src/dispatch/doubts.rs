@@ -89,7 +89,7 @@ impl Doubts {
     pub(super) async fn pass<'a>(&'a self, routed: &'a Routed) -> Option<Trial<'a>> {
         loop {
             let changed = self.changed.notified();
-            let Some(lapse) = self.latest_lapse(routed) else { return None };
+            let lapse = self.latest_lapse(routed)?;
             if self.trying.borrow_mut().insert(routed.list.clone()) {
                 return Some(Trial { doubts: self, list: &routed.list });
             }
