@@ -60,7 +60,8 @@ impl Partitions {
         (self.topic(id).to_string(), id.partition)
     }
 
-    /// Takes a partition in: its epoch grows. A pause does not outlive an assignment.
+    /// Takes a partition in: its epoch grows. Our reasons to pause do not outlive an assignment; what librdkafka was told
+    /// does: it forgets only pauses of its own (rdkafka_assignment.c, RD_KAFKA_TOPPAR_F_APP_PAUSE stays).
     pub(super) fn assign(&mut self, id: PartitionId, position: Option<i64>, halted: bool) -> Epoch {
         let entry = self.table.entry(id).or_default();
         let epoch = entry.epoch + 1;
@@ -71,6 +72,7 @@ impl Partitions {
             position,
             settled: position,
             committed: position,
+            told_to_pause: entry.told_to_pause,
             ..Partition::default()
         };
         epoch
@@ -82,14 +84,14 @@ impl Partitions {
             // A halted partition keeps its position: what was read before the trouble may still be stored.
             entry.position = if halted { entry.position } else { position };
             entry.halted = halted;
-            entry.told_to_pause = false;
         }
     }
 
     /// Lets a partition go: its epoch grows.
     pub(super) fn revoke(&mut self, id: PartitionId) {
         if let Some(entry) = self.table.get_mut(&id) {
-            *entry = Partition { epoch: entry.epoch + 1, ..Partition::default() };
+            let (epoch, told_to_pause) = (entry.epoch + 1, entry.told_to_pause);
+            *entry = Partition { epoch, told_to_pause, ..Partition::default() };
         }
     }
 
@@ -252,6 +254,18 @@ mod tests {
         assert_eq!(partitions.read(P, 500), None);
         assert_eq!(partitions.storable(vec![(P, 11)]).0.len(), 1);
         assert_eq!(partitions.storable(vec![(P, 501)]).0.len(), 0);
+    }
+
+    #[test]
+    fn a_partition_that_left_while_it_was_paused_is_resumed_when_it_comes_back() {
+        let mut partitions = one();
+        partitions.set_paused(&[P], true);
+        assert_eq!(partitions.pause_changes(), (vec![P], vec![]));
+        partitions.revoke(P);
+        assert_eq!(partitions.pause_changes(), (vec![], vec![]), "it is not ours to resume");
+        partitions.assign(P, Some(7), false);
+        assert_eq!(partitions.pause_changes(), (vec![], vec![P]));
+        assert_eq!(partitions.pause_changes(), (vec![], vec![]), "once");
     }
 
     #[test]
