@@ -59,8 +59,8 @@ impl Ended {
 
     fn wiring(settings: &Settings, text: &str) -> Self {
         let message = format!(
-            "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. No offset was moved, no \
-             activity answered. Check cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
+            "cadence.endpoint {} does not answer as a Cadence frontend that accepts us: {text}. What it did not \
+             answer waits where it is. Check cadence.endpoint, cadence.service and cadence.authorization with `handback check`",
             settings.cadence.endpoint
         );
         Self { exit: Exit::Wiring, message: Some(message) }

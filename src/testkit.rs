@@ -80,7 +80,8 @@ impl Stack {
     ///
     /// When a thread or a port is not to be had.
     pub async fn start() -> Result<Self, TestkitError> {
-        let stack = dev::Stack::start(false).await.map_err(|error| TestkitError::Start(error.to_string()))?;
+        let stack =
+            dev::Stack::start(false, Vec::new()).await.map_err(|error| TestkitError::Start(error.to_string()))?;
         Ok(Self { stack, activities: AtomicU64::new(0) })
     }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::bridged::{consumer_spec, settings};
+use super::direct::Direct;
 use super::figures::{Began, Figures, Stage, micros};
 
 const IDENTITY: &str = "handback/bench/bare";
@@ -26,6 +27,7 @@ const IDENTITY: &str = "handback/bench/bare";
 enum Caller {
     Plain(Vec<Channel>),
     Ours(Box<Client>),
+    Direct(Box<Direct>),
 }
 
 pub(crate) fn play_plain(stage: &Stage) -> Figures {
@@ -37,6 +39,10 @@ pub(crate) fn play_plain(stage: &Stage) -> Figures {
 
 pub(crate) fn play_ours(stage: &Stage) -> Figures {
     play(stage, |settings| Caller::Ours(Box::new(Client::connect(settings, Arc::new(Metrics::new())).unwrap())))
+}
+
+pub(crate) fn play_direct(stage: &Stage) -> Figures {
+    play(stage, |settings| Caller::Direct(Box::new(Direct::new(&settings.endpoint, settings.connections))))
 }
 
 fn play(stage: &Stage, connect: impl FnOnce(&handback::config::Cadence) -> Caller) -> Figures {
@@ -93,6 +99,9 @@ async fn call(caller: &Caller, limits: &Limits, received: Received) -> (Partitio
         Caller::Ours(client) => {
             let call = Call { target: &reply.target, answer: &reply.answer, identity: IDENTITY };
             client.call(call).await.unwrap();
+        }
+        Caller::Direct(direct) => {
+            direct.complete(Call { target: &reply.target, answer: &reply.answer, identity: IDENTITY }).await;
         }
     }
     (received.partition, received.record.origin.offset, micros(began.elapsed()))

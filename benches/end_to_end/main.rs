@@ -16,6 +16,7 @@
 
 mod bare;
 mod bridged;
+mod direct;
 mod figures;
 mod stage;
 
@@ -33,9 +34,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ROLE: &str = "HANDBACK_BENCH_ROLE";
 
 /// Roles under test and what the table calls them. The last column sets the CPU of each beside the first.
-const ROWS: [(&str, &str); 4] = [
+const ROWS: [(&str, &str); 5] = [
     ("bare", "bare loop, tonic as it comes"),
     ("bare-ours", "bare loop, handback's client"),
+    ("bare-h2", "bare loop, h2 directly"),
     ("bridge-no-ledger", "handback without ledger"),
     ("bridge", "handback, all on"),
 ];
@@ -45,6 +47,7 @@ fn main() {
         Ok("stage") => stage::play(number("HANDBACK_BENCH_RECORDS", 100_000)),
         Ok("bare") => bare::play_plain(&Stage::from_env()).print(),
         Ok("bare-ours") => bare::play_ours(&Stage::from_env()).print(),
+        Ok("bare-h2") => bare::play_direct(&Stage::from_env()).print(),
         Ok("bridge-no-ledger") => bridged::play(&Stage::from_env(), false).print(),
         Ok("bridge") => bridged::play(&Stage::from_env(), true).print(),
         Ok(other) => panic!("{ROLE}={other} is no part of this bench"),

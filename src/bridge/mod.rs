@@ -35,7 +35,7 @@ pub mod retry;
 pub mod sight;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use core::{Ailing, RateLimiter, Shared, rate_limiter};
 pub use look::Policy as LookPolicy;

@@ -10,8 +10,6 @@ mod transport;
 
 pub use client::Client;
 pub use transport::ConnectError;
-#[cfg(feature = "dev")]
-pub(crate) use transport::{Metadata, channels};
 
 /// Generated from the vendored protos.
 #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]

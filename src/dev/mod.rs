@@ -10,7 +10,6 @@ mod show;
 
 mod demo;
 mod services;
-mod worker;
 
 mod account;
 mod audit;

@@ -18,9 +18,8 @@ use super::play::invitation;
 use super::services::Services;
 use super::stack::{Stack, StackError};
 use super::timeline::Timeline;
-use super::worker::Worker;
 use super::{Options, clients, texts};
-use crate::cadence::ConnectError;
+use crate::config::{ANY_ACTIVITY, Route};
 use crate::exit::Exit;
 use crate::run::wall_clock_ms;
 
@@ -40,8 +39,6 @@ pub(super) enum ShowError {
     Stack(#[from] StackError),
     #[error("cannot start a Kafka client: {0}")]
     Kafka(#[from] KafkaError),
-    #[error("cannot start the demo's worker: {0}")]
-    Worker(#[from] ConnectError),
     #[error("the embedded engine refuses the demo: {0:?}")]
     Engine(Refusal),
 }
@@ -93,7 +90,7 @@ struct Show {
 /// Runs it all, to the end.
 pub(super) async fn run(options: &Options, shutdown: &CancellationToken) -> Result<Exit, ShowError> {
     let began = Instant::now();
-    let stack = Stack::start(!options.once).await?;
+    let stack = Stack::start(!options.once, vec![route()]).await?;
     let extras = CancellationToken::new();
     let _ends_extras = extras.clone().drop_guard();
     let mut show = Show::new(stack, options, &extras)?;
@@ -110,15 +107,22 @@ pub(super) async fn run(options: &Options, shutdown: &CancellationToken) -> Resu
     Ok(if exit == Exit::Ok { ended.exit } else { exit })
 }
 
+/// The demo needs no worker: its activities become requests as `handback dispatch` makes them.
+fn route() -> Route {
+    Route {
+        domain: DOMAIN.to_owned(),
+        task_list: TASK_LIST.to_owned(),
+        activity_type: ANY_ACTIVITY.to_owned(),
+        ..Route::default()
+    }
+}
+
 impl Show {
     fn new(stack: Stack, options: &Options, extras: &CancellationToken) -> Result<Self, ShowError> {
         let settings = &stack.settings;
-        stack.engine.register_domain(DOMAIN)?;
         let producer = clients::producer(&settings.kafka.brokers)?;
         let services = Services::start(settings, &producer, extras.clone())?;
         let watch = watch(settings, extras.clone())?;
-        let worker = Worker::new(settings, DOMAIN, TASK_LIST, producer)?;
-        tokio::spawn(worker.run(extras.clone()));
         let brokers = settings.kafka.brokers.clone();
         let cluster_id = tokio::task::spawn_blocking(move || clients::cluster_id(&brokers));
         Ok(Self {

@@ -9,8 +9,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::broker::{Broker, BrokerError};
 use super::clients;
-use super::engine::Engine;
-use crate::config::{GroupProtocol, Settings};
+use super::engine::{Engine, Refusal};
+use crate::config::{GroupProtocol, Route, Settings};
 use crate::exit::Exit;
 use crate::run::{self, Ended};
 
@@ -26,6 +26,9 @@ pub enum StackError {
     /// The engine's port.
     #[error("cannot start the embedded engine: {0}")]
     Engine(#[from] std::io::Error),
+    /// A domain of the routes.
+    #[error("the embedded engine refuses a domain: {0:?}")]
+    Domain(Refusal),
 }
 
 /// Everything that has to run so that a reply finishes an activity.
@@ -42,8 +45,8 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Starts it. With `usual_ports` the engine and the admin server take the ports that they have in every example, if
-    /// those are free.
-    pub(crate) async fn start(usual_ports: bool) -> Result<Self, StackError> {
+    /// those are free. With `routes` their domains are registered, and the process dispatches them too.
+    pub(crate) async fn start(usual_ports: bool, routes: Vec<Route>) -> Result<Self, StackError> {
         let usual = Settings::default();
         let topics = [&usual.topics.requests, &usual.topics.outcomes, &usual.topics.dead_letters]
             .into_iter()
@@ -57,6 +60,11 @@ impl Stack {
             // The server binds it again in a moment; whoever takes it meanwhile makes the bridge end with a clear error.
             settings.admin.listen = Some(listener(9464, true).await?.local_addr()?);
         }
+        for route in &routes {
+            engine.register_domain(&route.domain).map_err(StackError::Domain)?;
+        }
+        settings.dispatch.enabled = !routes.is_empty();
+        settings.dispatch.routes = routes;
         let stop = CancellationToken::new();
         let bridge = tokio::spawn({
             let (settings, stop) = (settings.clone(), stop.clone());

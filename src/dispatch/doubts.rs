@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl Doubts {
     }
 
     /// Doubts a topic for as long as this is polled.
-    pub(super) async fn keep_raised<N>(&self, topic: &Arc<str>) -> N {
+    pub(super) async fn keep_raised(&self, topic: &Arc<str>) -> Infallible {
         loop {
             self.raise(topic);
             sleep(LAPSE / 2).await;
@@ -102,7 +103,7 @@ impl Doubts {
 }
 
 /// Ends a trial that takes too long, while this is polled.
-pub(super) async fn end_in_time<N>(trial: &Cell<Option<Trial<'_>>>) -> N {
+pub(super) async fn end_in_time(trial: &Cell<Option<Trial<'_>>>) -> Infallible {
     sleep(LONGEST_TRIAL).await;
     drop(trial.take());
     std::future::pending().await
@@ -164,7 +165,7 @@ mod tests {
         settings.dispatch.routes = vec![Route { topic: "charges".into(), ..Route::default() }];
         let list = &routed(&settings)[0];
         let (doubts, topic) = (Doubts::default(), Arc::from("charges"));
-        let waiting = doubts.keep_raised::<()>(&topic);
+        let waiting = doubts.keep_raised(&topic);
         assert!(tokio::time::timeout(LAPSE * 3, waiting).await.is_err());
         let trial = doubts.pass(list).await;
         assert!(trial.is_some(), "a write has just waited");

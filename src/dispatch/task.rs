@@ -105,7 +105,7 @@ async fn publish<T: Tasks, R: Requests>(core: &Core<T, R>, taken: &Taken<'_>) ->
         written = write(core, record, &giving_up) => written,
         () = keep_alive(core, task) => Err(Unpublished::Gone),
         never = say_when_slow(core, &route.topic) => match never {},
-        never = doubts::end_in_time::<Infallible>(trial) => match never {},
+        never = doubts::end_in_time(trial) => match never {},
     }
 }
 

@@ -115,6 +115,12 @@ impl Stage for Real {
         Duration::from_secs(30)
     }
 
+    /// A v1.4.1 server loses a timer at times (its log: "New timer generated is less than read level"): the timeout that
+    /// a scene waits for never comes.
+    fn tries(&self) -> u32 {
+        3
+    }
+
     fn short_timeout(&self) -> u32 {
         5
     }

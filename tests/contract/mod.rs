@@ -24,10 +24,11 @@ use calls::FORMS;
 use expect::{Report, Verdict};
 use stage::{Play, Stage};
 
-type Scene = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type Scene = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// Runs every probe, up to `at_once` scenes at the same time.
 pub(crate) async fn run<S: Stage>(stage: S, at_once: usize) -> Vec<Verdict> {
+    let tries = stage.tries();
     let play = Play { stage: Arc::new(stage) };
     let report = Report::default();
     let permits = Arc::new(Semaphore::new(at_once));
@@ -37,7 +38,7 @@ pub(crate) async fn run<S: Stage>(stage: S, at_once: usize) -> Vec<Verdict> {
         running.spawn(async move {
             let _permit = permits.acquire_owned().await;
             let began = Instant::now();
-            if let Err(why) = scene.await {
+            if let Err(why) = play_out(&name, &scene, tries).await {
                 report.unmade(name.clone(), why);
             }
             (name, began.elapsed())
@@ -54,6 +55,17 @@ pub(crate) async fn run<S: Stage>(stage: S, at_once: usize) -> Vec<Verdict> {
     report.verdicts()
 }
 
+/// What a scene has asserted stands, whichever try it was; only that the situation did not come about is tried again.
+async fn play_out(name: &str, scene: &Scene, tries: u32) -> Result<(), String> {
+    for left in (0..tries).rev() {
+        match scene().await {
+            Err(why) if left > 0 => println!("{name}: once more, because {why}"),
+            ended => return ended,
+        }
+    }
+    unreachable!("a scene is played once at least")
+}
+
 /// Prints a line for each probe that went wrong, or for all of them, and a summary. `true` = all is well.
 pub(crate) fn summary(verdicts: &[Verdict], all: bool) -> bool {
     for verdict in verdicts.iter().filter(|verdict| all || !verdict.passed) {
@@ -66,27 +78,28 @@ pub(crate) fn summary(verdicts: &[Verdict], all: bool) -> bool {
 
 fn scenes<S: Stage>(play: &Play<S>, report: &Report) -> Vec<(String, Scene)> {
     let mut scenes: Vec<(String, Scene)> = Vec::new();
-    let with = || (play.clone(), report.clone());
+    macro_rules! add {
+        ($name:expr, $scene:path $(, $with:expr)?) => {{
+            let (play, report) = (play.clone(), report.clone());
+            let scene: Scene = Box::new(move || Box::pin($scene(play.clone(), report.clone() $(, $with)?)));
+            scenes.push((($name).to_owned(), scene));
+        }};
+    }
     // The slow ones first: everything else is done while they wait.
     for form in FORMS {
-        let (play, report) = with();
-        scenes.push(scene("cancel unasked for long", effects::cancel_unasked_for_long(play, report, form)));
-        let (play, report) = with();
-        scenes.push(scene("sizes", effects::sizes(play, report, form)));
-        let (play, report) = with();
-        scenes.push(scene("cancel on request", effects::cancel_on_request(play, report, form)));
+        add!("cancel unasked for long", effects::cancel_unasked_for_long, form);
+        add!("sizes", effects::sizes, form);
+        add!("cancel on request", effects::cancel_on_request, form);
     }
     for kind in [effects::Timeout::StartToClose, effects::Timeout::Heartbeat] {
-        let (play, report) = with();
-        scenes.push(scene(&format!("{kind:?} timeout"), effects::timeouts(play, report, kind)));
+        add!(&format!("{kind:?} timeout"), effects::timeouts, kind);
     }
     for situation in situations::ALL {
-        let (play, report) = with();
-        scenes.push(scene(&format!("{situation:?}"), situations::probe(play, report, situation)));
+        add!(&format!("{situation:?}"), situations::probe, situation);
     }
     macro_rules! all {
         ($($scene:path),* $(,)?) => {
-            $({ let (play, report) = with(); scenes.push(scene(stringify!($scene), $scene(play, report))); })*
+            $(add!(stringify!($scene), $scene);)*
         };
     }
     all![
@@ -121,8 +134,4 @@ fn scenes<S: Stage>(play: &Play<S>, report: &Report) -> Vec<(String, Scene)> {
         metadata::trailers,
     ];
     scenes
-}
-
-fn scene(name: &str, scene: impl Future<Output = Result<(), String>> + Send + 'static) -> (String, Scene) {
-    (name.to_owned(), Box::pin(scene))
 }

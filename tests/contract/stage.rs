@@ -80,6 +80,11 @@ pub(crate) trait Stage: Send + Sync + 'static {
     /// How long the server repeats by itself what may heal, before it says so.
     fn patience(&self) -> Duration;
 
+    /// How often a scene may be played until its situation comes about.
+    fn tries(&self) -> u32 {
+        1
+    }
+
     /// The shortest timeout, in seconds, within which this server surely lets a call through.
     fn short_timeout(&self) -> u32;
 
@@ -140,7 +145,8 @@ impl<S: Stage> Play<S> {
                 });
             }
         }
-        Err(format!("no attempt came to task list {}", workflow.task_list))
+        let seen = self.describe(workflow).await?;
+        Err(format!("no attempt came to task list {}: {:?}", workflow.task_list, seen.pending_activities))
     }
 
     /// Describes a workflow.

@@ -126,6 +126,29 @@ async fn revoke_without_an_answer_goes_on_after_its_bound_and_epochs_tell_old_wo
     close(a).await;
 }
 
+/// librdkafka keeps a pause over a rebalance: without a word from us the partition would be ours and never read again.
+#[tokio::test]
+async fn a_partition_that_was_paused_when_it_left_is_read_when_it_comes_back() {
+    let cluster = cluster(2);
+    write(&cluster, [0, 1], 100);
+    let mut spec = spec(member_config(&cluster, "a"), Arc::new(()));
+    spec.revoke_timeout = Duration::from_millis(300);
+    let mut a = kafka::spawn(spec).unwrap();
+    let ours: Vec<_> = assigned(&mut a).await.into_iter().map(|(id, _)| id).collect();
+    read(&mut a, 2).await;
+    a.commands.send(Command::Pause(ours)).unwrap();
+
+    let mut b = consumer(member_config(&cluster, "b"));
+    let Control::Revoked(leaving, _) = control(&mut a).await else { panic!("a revoke") };
+    let moved = leaving[0].0;
+    assert_eq!(assigned(&mut b).await[0].0, moved);
+    close(b).await;
+    assert_eq!(assigned(&mut a).await, [(moved, 3)]);
+    let again = &read(&mut a, 1).await[0];
+    assert_eq!((again.partition, again.epoch, again.record.origin.offset), (moved, 3, 0));
+    close(a).await;
+}
+
 #[tokio::test]
 async fn close_is_bounded_when_the_worker_does_not_answer() {
     let cluster = cluster(1);

@@ -22,5 +22,5 @@ mod partitions;
 mod retries;
 mod retry_topics;
 mod schedules;
-mod secrets;
+pub(crate) mod secrets;
 mod writing;

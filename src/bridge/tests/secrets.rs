@@ -29,8 +29,9 @@ fn forms(activity: &str) -> Vec<String> {
     ]
 }
 
+/// Everything that is logged.
 #[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -44,7 +45,23 @@ impl io::Write for Sink {
 }
 
 impl Sink {
-    fn text(&self) -> String {
+    /// Hears everything on this thread, at trace, until the guards are dropped.
+    pub(crate) fn listen() -> (Self, impl Sized) {
+        let sink = Self::default();
+        let writer = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        // With a second one around, call sites that other tests reach first on their threads are not switched off for all.
+        let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        let guard = tracing::subscriber::set_default(subscriber);
+        tracing::callsite::rebuild_interest_cache();
+        (sink, (second, guard))
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
@@ -132,17 +149,7 @@ fn check(place: &str, text: &str, activities: &[&str]) {
 
 #[test]
 fn tokens_never_reach_the_log() {
-    let sink = Sink::default();
-    let writer = sink.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    // With a second one around, call sites that other tests reach first on their threads are not switched off for all.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(subscriber);
-    tracing::callsite::rebuild_interest_cache();
+    let (sink, _guards) = Sink::listen();
     play_with(
         |options, _| (options.max_lane_depth, options.domains) = (1, vec!["orders".to_owned()]),
         async |stage| {

@@ -6,4 +6,5 @@ mod model;
 mod polling;
 mod publishing;
 mod requests;
+mod secrets;
 mod stopping;

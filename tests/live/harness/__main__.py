@@ -4,13 +4,16 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Callable
 
 from . import build, examples, procs, term
+from .kafka import Kafka
 from .paths import DATA, GROUPS, LOGS
 from .scenarios import ALL, Scenario
 from .stack import Failed, Stack
@@ -30,6 +33,8 @@ def main() -> int:
     p.add_argument("--list", action="store_true", help="list the scenarios and exit")
     p.add_argument("--keep", action="store_true", help="afterwards leave the stack up until Ctrl-C, with a bridge, and keep its data")
     p.add_argument("--build", action="store_true", help="only build the parts that are not handback itself")
+    p.add_argument("--on-kafka", metavar="COMMAND", nargs=argparse.REMAINDER,
+                   help="run this command beside a Kafka broker of its own, whose address is in HANDBACK_BENCH_BROKERS")
     p.add_argument("--sweep", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.sweep:
@@ -42,10 +47,13 @@ def main() -> int:
     unknown = set(a.only or []) - {s.name for s in ALL}
     if unknown:
         p.error(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
-    return run([s for s in ALL if not a.only or s.name in a.only], a.keep, a.build)
+    if a.on_kafka:
+        return run(lambda: on_kafka(a.on_kafka), keep=False)
+    chosen = [s for s in ALL if not a.only or s.name in a.only]
+    return run(lambda: scenarios(chosen, a.keep, a.build), a.keep)
 
 
-def run(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
+def run(what: Callable[[], int], keep: bool) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     shutil.rmtree(LOGS, ignore_errors=True)
@@ -54,8 +62,7 @@ def run(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
     DATA.mkdir(parents=True)
     GROUPS.unlink(missing_ok=True)
     try:
-        build.build_all(examples.BUILDS, with_handback=not build_only)
-        return 0 if build_only else _scenarios(chosen, keep)
+        return what()
     except Stopped:
         term.line("stopped")
         return 130
@@ -76,7 +83,17 @@ def _stop(*_: object) -> None:
     raise Stopped
 
 
-def _scenarios(chosen: list[Scenario], keep: bool) -> int:
+def on_kafka(command: list[str]) -> int:
+    build.build_kafka()
+    kafka = Kafka()
+    kafka.start()
+    return subprocess.run(command, env={**os.environ, "HANDBACK_BENCH_BROKERS": kafka.brokers}, check=False).returncode
+
+
+def scenarios(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
+    build.build_all(examples.BUILDS, with_handback=not build_only)
+    if build_only:
+        return 0
     stack = Stack()
     _kept.append(stack)
     stack.start()

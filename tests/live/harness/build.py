@@ -24,17 +24,19 @@ _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depen
 RUST_EXAMPLE = "rust-service"
 
 
+def _target() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
 def handback() -> Path:
     """The binary under test."""
     given = os.environ.get("HANDBACK_BIN")
-    if given:
-        return Path(given).resolve()
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "handback"
+    return Path(given).resolve() if given else _target() / "release" / "handback"
 
 
 def rust_example() -> Path:
-    """Built beside the binary under test."""
-    return handback().parent / "examples" / RUST_EXAMPLE
+    """From the one build that `_handback` does: with a binary given, that of `cargo test`, which builds the examples."""
+    return _target() / ("debug" if os.environ.get("HANDBACK_BIN") else "release") / "examples" / RUST_EXAMPLE
 
 
 def _digest(folder: Path, command: list[str]) -> str:
@@ -94,7 +96,7 @@ def _workers() -> bool:
     return _go("go-worker", GO_EXAMPLE, EXAMPLES / "go-worker") or built
 
 
-def _kafka() -> bool:
+def build_kafka() -> bool:
     command = ["mvn", "--batch-mode", "--quiet", _MAVEN_GOAL, f"-DoutputDirectory={KAFKA_JARS}"]
     return stamped("kafka", SOURCES / "kafka", KAFKA_JARS, command, {})
 
@@ -103,6 +105,7 @@ def _handback() -> bool:
     if os.environ.get("HANDBACK_BIN"):
         if not os.access(handback(), os.X_OK):
             raise Failed(f"HANDBACK_BIN={handback()} cannot be run")
+        _run("rust-example", ["cargo", "build", "--locked", "--example", RUST_EXAMPLE], ROOT, {})
         return False
     _run("handback", ["cargo", "build", "--release", "--locked", "--bin", "handback", "--example", RUST_EXAMPLE], ROOT, {})
     return True
@@ -110,7 +113,7 @@ def _handback() -> bool:
 
 def build_all(more: dict[str, Callable[[], bool]], with_handback: bool = True) -> None:
     steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER, SOURCES / "cadence-server"),
-             "worker": _workers, "kafka": _kafka, **more}
+             "worker": _workers, "kafka": build_kafka, **more}
     if with_handback:
         steps["handback"] = _handback
     waiting = set(steps)

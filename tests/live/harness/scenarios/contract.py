@@ -12,7 +12,7 @@ _SUITE = "contract_live"
 def contract(stack: Stack) -> None:
     """the probes that the embedded engine passes in `cargo test`, on the real server"""
     proc = Proc("contract", ["cargo", "test", "--locked", "--test", _SUITE, "--", "--nocapture"],
-                {"HANDBACK_CONTRACT_ENDPOINT": stack.cadence.address}, ROOT)
+                {"HANDBACK_CONTRACT_ENDPOINT": stack.cadence.address, "RUST_BACKTRACE": "0"}, ROOT)
     try:
         code = proc.wait(1500)
     finally:
