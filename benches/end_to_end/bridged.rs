@@ -44,7 +44,19 @@ pub(crate) fn settings(stage: &Stage) -> Settings {
     settings.topics.dead_letters = stage.topic("dlq");
     settings.cadence.endpoint = stage.endpoint.clone();
     settings.bridge.max_in_flight = stage.window;
+    tune(&mut settings);
     settings
+}
+
+/// What the tuning guide varies: `HANDBACK_BENCH_CONNECTIONS=4`, `HANDBACK_BENCH_KAFKA="linger.ms=1 fetch.max.bytes=1000000"`.
+fn tune(settings: &mut Settings) {
+    if let Ok(connections) = std::env::var("HANDBACK_BENCH_CONNECTIONS") {
+        settings.cadence.connections = connections.parse().expect("a number");
+    }
+    let properties = std::env::var("HANDBACK_BENCH_KAFKA").unwrap_or_default();
+    for (name, value) in properties.split_whitespace().filter_map(|pair| pair.split_once('=')) {
+        settings.kafka.properties.set(name, value);
+    }
 }
 
 pub(crate) fn consumer_spec(settings: &Settings) -> ConsumerSpec {
