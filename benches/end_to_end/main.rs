@@ -11,6 +11,9 @@
 //! | `HANDBACK_BENCH_RECORDS` | records a run | 100000 |
 //! | `HANDBACK_BENCH_RUNS` | runs of each, of which the median counts | 3 |
 //! | `HANDBACK_BENCH_WINDOWS` | calls in flight | 64,256 |
+//! | `HANDBACK_BENCH_RTT_MS` | how long the mock broker takes for an answer | 0 |
+//! | `HANDBACK_BENCH_CONNECTIONS` | connections to the engine | as `cadence.connections` |
+//! | `HANDBACK_BENCH_KAFKA` | properties for the Kafka clients, as `linger.ms=1 fetch.max.bytes=1000000` | |
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on stops")]
 

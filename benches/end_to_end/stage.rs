@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::Read;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -49,6 +50,9 @@ pub(crate) fn play(records: usize) {
         }
     }
     fill(&stage, records, partitions);
+    if let (Some(mock), Ok(ms)) = (&mock, env::var("HANDBACK_BENCH_RTT_MS")) {
+        mock.broker_round_trip_time(1, Duration::from_millis(ms.parse().expect("a number"))).unwrap();
+    }
     stage.print();
     runtime.spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     runtime.block_on(std::future::pending::<()>());
@@ -72,20 +76,20 @@ fn fill(stage: &Stage, records: usize, partitions: i32) {
         .unwrap();
     let topic = stage.topic("replies");
     for number in 0..records {
-        let value = envelope(number);
+        let value = envelope(&format!("order-{number:08}"), number);
         let partition = number as i32 % partitions;
         producer
             .send(BaseRecord::<(), _>::to(&topic).partition(partition).payload(&value))
             .map_err(|(e, _)| e)
             .unwrap();
     }
-    producer.flush(Timeout::After(std::time::Duration::from_secs(60))).unwrap();
+    producer.flush(Timeout::After(Duration::from_secs(60))).unwrap();
 }
 
 /// A reply of [`ENVELOPE`] bytes; every record answers an activity of its own.
-fn envelope(number: usize) -> String {
+pub(crate) fn envelope(workflow_id: &str, number: usize) -> String {
     let token = serde_json::json!({
-        "domainId": "0197b3b0-0000-7000-8000-000000000001", "workflowId": format!("order-{number:08}"),
+        "domainId": "0197b3b0-0000-7000-8000-000000000001", "workflowId": workflow_id,
         "workflowType": "OrderWorkflow", "runId": format!("b5c5b5c5-0000-4000-8000-{number:012x}"),
         "scheduleId": 12, "scheduleAttempt": 0, "activityId": "3", "activityType": "ChargeCard",
     });

@@ -1,0 +1,130 @@
+//! Many partitions and many entries: how long a start and a rebalance take, and what the ledger weighs.
+
+use std::time::{Duration, Instant};
+
+use handback::wire::{Fingerprint, LedgerEntry, names};
+use rdkafka::message::{Header, OwnedHeaders};
+
+use super::figures::percentiles;
+use super::process::Process;
+use super::sink::{Arrival, Sink, now};
+use super::topics::Topics;
+
+/// Replies a second while members come and go.
+const RATE: usize = 2_000;
+
+/// Applied answers that a starting process finds on the outcome topic.
+const ENTRIES: usize = 100_000;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn partitions(brokers: &str) {
+    println!(
+        "one process starts on {ENTRIES} remembered answers; another joins and leaves under {RATE} replies a second"
+    );
+    println!(
+        "{:>10} {:>14} {:>16} {:>26} {:>26} {:>26}",
+        "partitions",
+        "start to first",
+        "start to all",
+        "steady p50/p99/max ms",
+        "join p50/p99/max ms",
+        "leave p50/p99/max ms"
+    );
+    for count in [64, 512] {
+        let sink = Sink::start(Duration::ZERO);
+        let topics = Topics::create(brokers, &format!("partitions-{count}"), count);
+        remembered(&topics, ENTRIES);
+        // One reply waits in each partition.
+        topics.reply(0, count as usize);
+        topics.flush();
+        let settings = topics.settings(&sink.endpoint);
+        let began = Instant::now();
+        let mut first = Process::start(&settings);
+        sink.wait_for(1, PATIENCE);
+        let to_first = began.elapsed();
+        sink.wait_for(count as usize, PATIENCE);
+        let to_all = began.elapsed();
+        first.wait_ready();
+        let mut written = count as usize;
+        let mut during = |act: &mut dyn FnMut(), seconds| {
+            sink.take();
+            let before = written;
+            std::thread::scope(|scope| {
+                let writer = scope.spawn(|| topics.reply_steadily(before, RATE, Duration::from_secs(seconds)));
+                std::thread::sleep(Duration::from_secs(1));
+                act();
+                written += writer.join().unwrap();
+            });
+            sink.wait_for(written, PATIENCE);
+            delays(&sink.take())
+        };
+        let steady = during(&mut || {}, 6);
+        let mut second = None;
+        let join = during(&mut || second = Some(Process::start(&settings)), 15);
+        let leave = during(&mut || second.take().unwrap().stop(), 15);
+        println!(
+            "{count:>10} {:>12.2} s {:>14.2} s {steady:>26} {join:>26} {leave:>26}",
+            to_first.as_secs_f64(),
+            to_all.as_secs_f64()
+        );
+        first.stop();
+        sink.stop();
+    }
+}
+
+fn delays(arrivals: &[Arrival]) -> String {
+    let late: Vec<u32> = arrivals.iter().map(|(written, came)| came.saturating_sub(*written) as u32).collect();
+    let max = late.iter().max().copied().unwrap_or_default();
+    let (p50, p99) = percentiles(late);
+    format!("{p50:.1} / {p99:.0} / {:.0}", f64::from(max) / 1000.0)
+}
+
+pub(crate) fn memory(brokers: &str) {
+    println!("memory of one process by what its ledger remembers, 12 partitions, at rest after the ledger was read");
+    println!("{:>10} {:>10} {:>12} {:>13}", "entries", "RSS MiB", "peak MiB", "bytes/entry");
+    let mut empty = 0.0;
+    for entries in [0, 100_000, 1_000_000] {
+        let sink = Sink::start(Duration::ZERO);
+        let topics = Topics::create(brokers, &format!("memory-{entries}"), 12);
+        remembered(&topics, entries);
+        topics.reply(0, 1);
+        topics.flush();
+        let mut settings = topics.settings(&sink.endpoint);
+        settings.ledger.max_entries = 1_000_000;
+        let mut process = Process::start(&settings);
+        process.wait_ready();
+        sink.wait_for(1, PATIENCE);
+        let all = |metrics: &str| super::process::sum(metrics, "handback_ledger_entries") >= entries as f64;
+        process.wait("through the ledger", all, "/metrics");
+        let (rss, peak) = (process.memory_mib("VmRSS"), process.memory_mib("VmHWM"));
+        if entries == 0 {
+            empty = rss;
+        }
+        let each = if entries == 0 { 0.0 } else { (rss - empty) * 1024.0 * 1024.0 / entries as f64 };
+        println!("{entries:>10} {rss:>10.1} {peak:>12.1} {each:>13.1}");
+        process.stop();
+        sink.stop();
+    }
+}
+
+/// Outcomes of answers that were applied, as an earlier process has left them.
+fn remembered(topics: &Topics, entries: usize) {
+    let (outcomes, replies) = (topics.stage.topic("outcomes"), topics.stage.topic("replies"));
+    let value = "x".repeat(700);
+    for number in 0..entries {
+        let mut target = [0; 16];
+        target[..8].copy_from_slice(&(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_ne_bytes());
+        target[8..].copy_from_slice(&now().to_ne_bytes());
+        let fingerprint = Fingerprint::from_bytes(target);
+        let entry = LedgerEntry { target, fingerprint, idempotency_key: None, offset: number as i64 };
+        let bytes = entry.to_bytes();
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: names::OUTCOME, value: Some("applied") })
+            .insert(Header { key: names::SOURCE_TOPIC, value: Some(&replies) })
+            .insert(Header { key: names::ACTIVITY_TYPE, value: Some("ChargeCard") })
+            .insert(Header { key: names::LEDGER, value: Some(&bytes) });
+        topics.send(&outcomes, number as i32 % topics.partitions, &value, Some(&headers));
+    }
+    topics.flush();
+}
