@@ -19,6 +19,7 @@ mod producer;
 mod pump;
 mod rebalance;
 mod statistics;
+mod turns;
 
 pub use consumer::{ConsumerHandle, ConsumerSpec, spawn};
 pub use errors::{Condition, Error, Observer};
