@@ -158,3 +158,25 @@ async fn flush_waits_for_what_nobody_waits_for() {
     read(&mut reader, 1).await;
     close(reader).await;
 }
+
+/// More than a turn of one partition, while the broker takes its time for each.
+#[tokio::test]
+async fn what_waits_for_its_turn_is_written_in_order_and_flushed_too() {
+    const RECORDS: usize = 500;
+    let cluster = cluster(2);
+    cluster.broker_round_trip_time(1, Duration::from_millis(50)).unwrap();
+    let producer = producer(&cluster, &[("linger.ms", "1"), ("batch.size", "4096")], Arc::default());
+    for number in 0..RECORDS {
+        let value = Some(bytes::Bytes::from(number.to_string()));
+        // Given to the client or made to wait at the call; nobody waits for it any more.
+        drop(producer.send(OutRecord { value, ..record(b"") }));
+    }
+    let flushing = producer.clone();
+    assert!(tokio::task::spawn_blocking(move || flushing.flush(PATIENCE)).await.unwrap());
+
+    let mut reader = consumer(member_config(&cluster, "reader"));
+    let got = read(&mut reader, RECORDS).await;
+    let numbers = got.iter().map(|got| String::from_utf8_lossy(got.record.value.as_deref().unwrap()).into_owned());
+    assert!(numbers.eq((0..RECORDS).map(|number| number.to_string())), "all of them, once, in order");
+    close(reader).await;
+}
