@@ -11,6 +11,7 @@
 //! | `HANDBACK_BENCH_RECORDS` | records a run | 100000 |
 //! | `HANDBACK_BENCH_RUNS` | runs of each, of which the median counts | 3 |
 //! | `HANDBACK_BENCH_WINDOWS` | calls in flight | 64,256 |
+//! | `HANDBACK_BENCH_ROWS` | which rows: `bare`, `bare-ours`, `bare-h2`, `bridge-no-ledger`, `bridge` | all |
 //! | `HANDBACK_BENCH_RTT_MS` | how long the mock broker takes for an answer | 0 |
 //! | `HANDBACK_BENCH_CONNECTIONS` | connections to the engine | as `cadence.connections` |
 //! | `HANDBACK_BENCH_KAFKA` | properties for the Kafka clients, as `linger.ms=1 fetch.max.bytes=1000000` | |
@@ -68,16 +69,19 @@ fn compare() {
     let (mut theatre, stage) = set_stage(records);
     println!("{records} envelopes of {} bytes a run, median of {runs} runs, broker: {broker}\n", stage.envelope_bytes);
     println!("{}", Figures::heading());
+    let wanted = env::var("HANDBACK_BENCH_ROWS").unwrap_or_default();
+    let rows: Vec<_> =
+        ROWS.iter().filter(|(role, _)| wanted.is_empty() || wanted.split(',').any(|row| row == *role)).collect();
     for window in windows.split(',').map(|w| w.trim().parse::<usize>().expect("a window is a number")) {
-        let mut figures = ROWS.map(|_| Vec::new());
+        let mut figures = vec![Vec::new(); rows.len()];
         for run in 0..runs {
-            for ((role, _), figures) in ROWS.iter().zip(&mut figures) {
+            for ((role, _), figures) in rows.iter().zip(&mut figures) {
                 figures.push(play(role, &stage, records, window, run));
             }
         }
-        let figures = figures.map(Figures::median);
+        let figures: Vec<_> = figures.into_iter().map(Figures::median).collect();
         let bare = figures[0].cpu_us;
-        for ((_, name), figures) in ROWS.iter().zip(&figures) {
+        for ((_, name), figures) in rows.iter().zip(&figures) {
             println!("{}  x{:.2}", figures.row(name, window), figures.cpu_us / bare);
         }
         println!();
