@@ -1,5 +1,5 @@
 //! The client's connections to the frontend. Calls take them in turn, because one HTTP/2 connection pins one host; one
-//! that has fallen silent is left for a new one.
+//! that has fallen silent or grown old is left for a new one.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -9,17 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, TimeoutExpired};
 
 use super::socket::{Connector, Pulse};
 
+/// A connection is followed by another one after half of this to all of it, so that frontends that were added get their
+/// share and a name that leads elsewhere by now is followed. A handshake in five minutes is nothing.
+pub(super) const LIFE: Duration = Duration::from_secs(10 * 60);
+
 /// The connections of one client. They are made by the first calls on them.
 #[derive(Debug)]
 pub(super) struct Lines {
-    endpoint: Endpoint,
-    connect_timeout: Duration,
-    places: RefCell<Vec<(Channel, Arc<Pulse>)>>,
+    maker: Maker,
+    places: RefCell<Vec<Place>>,
     turn: Cell<usize>,
 }
 
@@ -32,19 +37,23 @@ pub(super) struct Line {
 }
 
 impl Lines {
-    /// So many connections to an endpoint. Needs a tokio runtime.
-    pub(super) fn new(endpoint: Endpoint, connect_timeout: Duration, connections: usize) -> Self {
-        let places = (0..connections.max(1)).map(|_| open(&endpoint, connect_timeout)).collect();
-        Self { endpoint, connect_timeout, places: RefCell::new(places), turn: Cell::new(0) }
+    /// So many connections to an endpoint, each for about `life`. Needs a tokio runtime.
+    pub(super) fn new(endpoint: Endpoint, connect_timeout: Duration, life: Duration, connections: usize) -> Self {
+        let maker = Maker { endpoint, connect_timeout, life };
+        let places = (0..connections.max(1)).map(|_| maker.lazy()).collect();
+        Self { maker, places: RefCell::new(places), turn: Cell::new(0) }
     }
 
     /// The connection whose turn it is.
     pub(super) fn next(&self) -> (Channel, Line) {
-        let places = self.places.borrow();
-        let place = self.turn.get().wrapping_add(1) % places.len();
-        self.turn.set(place);
-        let (channel, pulse) = &places[place];
-        (channel.clone(), Line { place, pulse: Arc::clone(pulse), heard: pulse.heard() })
+        let mut places = self.places.borrow_mut();
+        let turn = self.turn.get().wrapping_add(1) % places.len();
+        self.turn.set(turn);
+        let place = &mut places[turn];
+        if Instant::now() >= place.until {
+            place.renew(&self.maker);
+        }
+        (place.channel.clone(), Line { place: turn, pulse: Arc::clone(&place.pulse), heard: place.pulse.heard() })
     }
 
     /// Awaits a call, at most `within`. tonic's own deadline begins when there is a connection and ends with the head of
@@ -70,17 +79,73 @@ impl Lines {
     /// the frontend forbids pings that would. Calls in flight stay where they are and end by their own deadlines.
     fn leave_if_silent(&self, line: &Line) {
         let present = &mut self.places.borrow_mut()[line.place];
-        if Arc::ptr_eq(&present.1, &line.pulse) && line.pulse.is_silent_since(line.heard) {
+        if Arc::ptr_eq(&present.pulse, &line.pulse) && line.pulse.is_silent_since(line.heard) {
             tracing::info!("a connection to the engine has fallen silent; a new one takes its place");
-            *present = open(&self.endpoint, self.connect_timeout);
+            *present = self.maker.lazy();
         }
     }
 }
 
-fn open(endpoint: &Endpoint, connect_timeout: Duration) -> (Channel, Arc<Pulse>) {
-    let pulse = Arc::<Pulse>::default();
-    let connector = Connector::new(connect_timeout, Arc::clone(&pulse));
-    (endpoint.connect_with_connector_lazy(connector), pulse)
+/// A connection in use.
+#[derive(Debug)]
+struct Place {
+    channel: Channel,
+    pulse: Arc<Pulse>,
+    until: Instant,
+    /// The one that follows it, while it is being made.
+    successor: Option<(Arc<Pulse>, JoinHandle<Result<Channel, tonic::transport::Error>>)>,
+}
+
+impl Place {
+    /// Goes on with a new connection once there is one: a good one is not given up for one that cannot be made.
+    fn renew(&mut self, maker: &Maker) {
+        let Some((pulse, made)) = &mut self.successor else {
+            self.successor = Some(maker.eager());
+            return;
+        };
+        match made.now_or_never() {
+            None => {}
+            Some(Ok(Ok(channel))) => *self = maker.place(channel, Arc::clone(pulse)),
+            Some(Ok(Err(_)) | Err(_)) => {
+                self.successor = None;
+                self.until = maker.until();
+            }
+        }
+    }
+}
+
+/// Makes connections.
+#[derive(Debug)]
+struct Maker {
+    endpoint: Endpoint,
+    connect_timeout: Duration,
+    life: Duration,
+}
+
+impl Maker {
+    /// One that is made by the first call on it.
+    fn lazy(&self) -> Place {
+        let pulse = Arc::<Pulse>::default();
+        let connector = Connector::new(self.connect_timeout, Arc::clone(&pulse));
+        self.place(self.endpoint.connect_with_connector_lazy(connector), pulse)
+    }
+
+    /// One that is being made already.
+    fn eager(&self) -> (Arc<Pulse>, JoinHandle<Result<Channel, tonic::transport::Error>>) {
+        let pulse = Arc::<Pulse>::default();
+        let connector = Connector::new(self.connect_timeout, Arc::clone(&pulse));
+        let endpoint = self.endpoint.clone();
+        (pulse, tokio::spawn(async move { endpoint.connect_with_connector(connector).await }))
+    }
+
+    fn place(&self, channel: Channel, pulse: Arc<Pulse>) -> Place {
+        Place { channel, pulse, until: self.until(), successor: None }
+    }
+
+    /// Connections that began together must not all end together.
+    fn until(&self) -> Instant {
+        Instant::now() + self.life.mul_f64(1.0 - 0.5 * fastrand::f64())
+    }
 }
 
 /// tonic's word for a deadline of its own that passed: the same moment as ours, and which of them comes first is chance.

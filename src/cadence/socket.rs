@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
@@ -50,8 +51,8 @@ impl Pulse {
 
 /// Connects one line over TCP, at its pace. What is written goes through a [`Joined`].
 #[derive(Debug)]
-pub(super) struct Connector {
-    tcp: HttpConnector,
+pub(super) struct Connector<R = GaiResolver> {
+    tcp: HttpConnector<R>,
     pace: Pace,
     pulse: Arc<Pulse>,
 }
@@ -60,7 +61,13 @@ impl Connector {
     /// A connector for HTTP and, below TLS, for HTTPS. `timeout` is shared out among the addresses of the host, so that one
     /// which is silent leaves time for the others. The host is looked up anew for each connection.
     pub(super) fn new(timeout: Duration, pulse: Arc<Pulse>) -> Self {
-        let mut tcp = HttpConnector::new();
+        Self::asking(GaiResolver::new(), timeout, pulse)
+    }
+}
+
+impl<R> Connector<R> {
+    fn asking(resolver: R, timeout: Duration, pulse: Arc<Pulse>) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
@@ -71,7 +78,10 @@ impl Connector {
     }
 }
 
-impl Service<Uri> for Connector {
+impl<R> Service<Uri> for Connector<R>
+where
+    HttpConnector<R>: Service<Uri, Response = TokioIo<TcpStream>, Error: Into<BoxError> + Send, Future: Send + 'static>,
+{
     type Response = TokioIo<Joined>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
@@ -86,7 +96,7 @@ impl Service<Uri> for Connector {
             return Box::pin(async { Err(text.into()) });
         }
         let (connecting, pulse) = (self.tcp.call(uri), Arc::clone(&self.pulse));
-        Box::pin(async { Ok(TokioIo::new(Joined::new(connecting.await?.into_inner(), pulse))) })
+        Box::pin(async { Ok(TokioIo::new(Joined::new(connecting.await.map_err(Into::into)?.into_inner(), pulse))) })
     }
 }
 
@@ -132,5 +142,40 @@ impl AsyncWrite for Joined {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use hyper_util::client::legacy::connect::dns::Name;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_connection_asks_anew_where_its_frontend_is() {
+        let one = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 1), 0)).await.unwrap();
+        let port = one.local_addr().unwrap().port();
+        let other = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), port)).await.unwrap();
+        let places = [&one, &other].map(|listener| listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let resolver = tower::service_fn(move |_: Name| {
+            let place = places[asked.fetch_add(1, Ordering::Relaxed)];
+            async move { Ok::<_, io::Error>(std::iter::once(place)) }
+        });
+        let mut connector = Connector::asking(resolver, Duration::from_secs(5), Arc::default());
+        let seen: [SocketAddr; 2] = [connected(&mut connector, port).await, connected(&mut connector, port).await];
+        assert_eq!(seen, places);
+    }
+
+    async fn connected<R>(connector: &mut Connector<R>, port: u16) -> SocketAddr
+    where
+        Connector<R>: Service<Uri, Response = TokioIo<Joined>, Error = BoxError>,
+    {
+        std::future::poll_fn(|cx| connector.poll_ready(cx)).await.unwrap();
+        let socket = connector.call(format!("http://frontend:{port}").parse().unwrap()).await.unwrap().into_inner();
+        socket.socket.get_ref().peer_addr().unwrap()
     }
 }

@@ -6,7 +6,7 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::line::Lines;
+use super::line::{LIFE, Lines};
 use crate::config::Cadence;
 
 /// Why no client could be made. Nothing was connected yet: this is about the settings.
@@ -45,7 +45,7 @@ pub(super) fn lines(settings: &Cadence) -> Result<Lines, ConnectError> {
         endpoint = endpoint.tls_config(tls(settings)?).map_err(refused)?;
     }
     // No HTTP/2 keepalive pings: the frontend answers pings closer than five minutes with GOAWAY.
-    Ok(Lines::new(endpoint, settings.call_timeout, settings.connections))
+    Ok(Lines::new(endpoint, settings.call_timeout, LIFE, settings.connections))
 }
 
 fn tls(settings: &Cadence) -> Result<ClientTlsConfig, ConnectError> {

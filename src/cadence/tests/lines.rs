@@ -1,7 +1,6 @@
 //! Connections as they come and go, and what the frontend is told of each call.
 
 use std::cell::Cell;
-use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use futures_util::future::join_all;
@@ -10,8 +9,13 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
 use tokio::net::TcpListener;
 
+use tonic::transport::Endpoint;
+
 use super::peer::*;
 use super::*;
+use crate::cadence::api;
+use crate::cadence::api::worker_api_client::WorkerApiClient;
+use crate::cadence::line::Lines;
 
 /// Serves each stream with a task of its own, over `h2`.
 async fn frontend<F: Future<Output = ()> + 'static>(
@@ -24,6 +28,8 @@ async fn frontend<F: Future<Output = ()> + 'static>(
     configure(&mut builder);
     tokio::task::spawn_local(async move {
         let (socket, _) = listener.accept().await.unwrap();
+        // Only the first connection: whoever comes later is refused.
+        drop(listener);
         let mut connection = builder.handshake(socket).await.unwrap();
         while let Some(Ok((request, respond))) = connection.accept().await {
             tokio::task::spawn_local(serve(request, respond));
@@ -126,7 +132,7 @@ async fn a_connection_that_falls_silent_costs_one_deadline_and_not_every_call_on
     play(async {
         let silent = [vec![Step::Say(settings(&[])), Step::Request], vec![Step::Say(answer(1)), Step::Hush]].concat();
         let peer = Peer::start(vec![silent]).await;
-        let client = client(&Cadence { connections: 2, ..peer.settings() });
+        let client = client(&Cadence { connections: 2, ..peer.impatient() });
         complete(&client).await.unwrap();
         complete(&client).await.unwrap();
         let answers: Vec<bool> = {
@@ -161,7 +167,6 @@ async fn a_slow_call_does_not_cost_the_connection_while_others_are_answered() {
             },
         )
         .await;
-        // This frontend takes one connection and no other.
         let client = client(&settings);
         let stuck = complete(&client);
         let others = async {
@@ -201,11 +206,59 @@ async fn calls_that_wait_for_a_connection_end_at_their_deadline_too() {
     play(async {
         // Takes connections and never answers the handshake of TLS.
         let peer = Peer::start(vec![vec![Step::Freeze]; 100]).await;
-        let settings = Cadence { endpoint: format!("https://127.0.0.1:{}", peer.port()), ..peer.settings() };
+        let settings = Cadence { endpoint: format!("https://127.0.0.1:{}", peer.port()), ..peer.impatient() };
         let client = client(&settings);
         for answer in join_all((0..5).map(|_| complete(&client))).await {
             assert_eq!(answer.unwrap_err().status, "DEADLINE_EXCEEDED");
         }
+    })
+    .await;
+}
+
+/// A call over lines that live so long.
+async fn complete_over(lines: &Lines) -> Result<(), tonic::Status> {
+    let (channel, line) = lines.next();
+    let request = api::RespondActivityTaskCompletedRequest::default();
+    lines.ask(line, DEADLINE, WorkerApiClient::new(channel).respond_activity_task_completed(request)).await.map(|_| ())
+}
+
+fn short_lived(settings: &Cadence) -> Lines {
+    let endpoint = Endpoint::from_shared(settings.endpoint.clone()).unwrap();
+    Lines::new(endpoint, DEADLINE, Duration::from_millis(20), 1)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_old_is_followed_by_another_and_no_call_notices() {
+    play(async {
+        let peer = Peer::start(vec![]).await;
+        let lines = short_lived(&peer.settings());
+        let began = Instant::now();
+        while peer.connections() < 4 {
+            complete_over(&lines).await.unwrap();
+            assert!(began.elapsed() < 10 * DEADLINE, "{} connections", peer.connections());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_old_is_kept_while_no_other_can_be_made() {
+    play(async {
+        let served = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&served);
+        let settings = frontend(
+            |_| {},
+            move |_, respond| {
+                counted.set(counted.get() + 1);
+                async move { answer_well(respond) }
+            },
+        )
+        .await;
+        let (lines, began) = (short_lived(&settings), Instant::now());
+        while began.elapsed() < Duration::from_millis(200) {
+            complete_over(&lines).await.unwrap();
+        }
+        assert!(served.get() > 10);
     })
     .await;
 }

@@ -11,8 +11,11 @@ use tokio::task::AbortHandle;
 
 use crate::config::Cadence;
 
-/// Deadline of the calls: long enough for a busy machine, short enough to be waited for.
-pub(super) const DEADLINE: Duration = Duration::from_millis(600);
+/// Deadline of calls that are not to come to it.
+const FAR: Duration = Duration::from_secs(30);
+
+/// Deadline of calls that are: long enough for a busy machine, short enough to be waited for.
+pub(super) const DEADLINE: Duration = Duration::from_millis(800);
 
 const PREFACE: usize = 24;
 const END_STREAM: u8 = 1;
@@ -95,14 +98,19 @@ impl Peer {
         self.address.port()
     }
 
-    /// Settings of a client with one connection.
+    /// Settings of a client with one connection and all the time there is.
     pub(super) fn settings(&self) -> Cadence {
         Cadence {
             endpoint: format!("http://{}", self.address),
             connections: 1,
-            call_timeout: DEADLINE,
+            call_timeout: FAR,
             ..Cadence::default()
         }
+    }
+
+    /// The same for calls that are not answered.
+    pub(super) fn impatient(&self) -> Cadence {
+        Cadence { call_timeout: DEADLINE, ..self.settings() }
     }
 }
 

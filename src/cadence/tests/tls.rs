@@ -112,16 +112,19 @@ async fn a_frontend_of_another_authority_or_name_or_protocol_is_not_spoken_to() 
     play(async {
         let frontend = Frontend::start(b"h2", false).await;
         let stranger = frontend.file("stranger.pem", &authority().pem());
+        let old = Frontend::start(b"http/1.1", false).await;
         let wrong = [
             Cadence { ca_file: Some(stranger), ..frontend.settings() },
             Cadence { tls_domain: Some("other.test".into()), ..frontend.settings() },
-            Frontend::start(b"http/1.1", false).await.settings(),
+            old.settings(),
         ];
         for settings in wrong {
             let answer = answers(&settings).await;
             assert!(is_unreachable(&answer), "{answer:?}");
         }
-        assert_eq!(*frontend.agreed.lock().unwrap(), [], "no handshake was completed");
+        for frontend in [frontend, old] {
+            assert_eq!(*frontend.agreed.lock().unwrap(), [], "no handshake was completed");
+        }
     })
     .await;
 }
