@@ -86,6 +86,9 @@ impl Lines {
     }
 }
 
+/// A connection that is being made.
+type Successor = (Arc<Pulse>, JoinHandle<Result<Channel, tonic::transport::Error>>);
+
 /// A connection in use.
 #[derive(Debug)]
 struct Place {
@@ -93,7 +96,7 @@ struct Place {
     pulse: Arc<Pulse>,
     until: Instant,
     /// The one that follows it, while it is being made.
-    successor: Option<(Arc<Pulse>, JoinHandle<Result<Channel, tonic::transport::Error>>)>,
+    successor: Option<Successor>,
 }
 
 impl Place {
@@ -131,7 +134,7 @@ impl Maker {
     }
 
     /// One that is being made already.
-    fn eager(&self) -> (Arc<Pulse>, JoinHandle<Result<Channel, tonic::transport::Error>>) {
+    fn eager(&self) -> Successor {
         let pulse = Arc::<Pulse>::default();
         let connector = Connector::new(self.connect_timeout, Arc::clone(&pulse));
         let endpoint = self.endpoint.clone();
