@@ -170,12 +170,28 @@ mod tests {
         assert_eq!(seen, places);
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_vanished_peer_was_sent_is_tried_for_one_deadline_only() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let timeout = Duration::from_secs(5);
+        let mut connector = Connector::new(timeout, Arc::default());
+        let socket = socket(&mut connector, "127.0.0.1", listener.local_addr().unwrap().port()).await;
+        assert_eq!(socket2::SockRef::from(socket.socket.get_ref()).tcp_user_timeout().unwrap(), Some(timeout));
+    }
+
     async fn connected<R>(connector: &mut Connector<R>, port: u16) -> SocketAddr
     where
         Connector<R>: Service<Uri, Response = TokioIo<Joined>, Error = BoxError>,
     {
+        socket(connector, "frontend", port).await.socket.get_ref().peer_addr().unwrap()
+    }
+
+    async fn socket<R>(connector: &mut Connector<R>, host: &str, port: u16) -> Joined
+    where
+        Connector<R>: Service<Uri, Response = TokioIo<Joined>, Error = BoxError>,
+    {
         std::future::poll_fn(|cx| connector.poll_ready(cx)).await.unwrap();
-        let socket = connector.call(format!("http://frontend:{port}").parse().unwrap()).await.unwrap().into_inner();
-        socket.socket.get_ref().peer_addr().unwrap()
+        connector.call(format!("http://{host}:{port}").parse().unwrap()).await.unwrap().into_inner()
     }
 }
