@@ -1,6 +1,6 @@
 //! The engine behind gRPC: the respond and heartbeat calls by token and by id, and the probes.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use tonic::{Code, Response, Status};
 use super::api;
 use super::api::domain_api_client::DomainApiClient;
 use super::api::worker_api_client::WorkerApiClient;
+use super::line::{Line, Lines};
 use super::requests;
 use super::status::{call_error, code_name};
-use super::transport::{ConnectError, Metadata, channels};
+use super::transport::{ConnectError, Metadata, lines};
 use crate::admin::{EngineMethod, Metrics};
 use crate::bridge::seams::{Accepted, Call, CallError, DomainRef, Engine, Probed, Verdict, Wiring};
 use crate::bridge::sight::{Reach, Sight};
@@ -43,8 +44,7 @@ type Named = (Result<Option<Arc<str>>, CallError>, Instant);
 /// A client of one Cadence frontend, for one worker: it belongs to the runtime it was made in.
 #[derive(Debug)]
 pub struct Client {
-    channels: Vec<Channel>,
-    turn: Cell<usize>,
+    lines: Lines,
     metadata: Metadata,
     metrics: Arc<Metrics>,
     /// Names of domains, by id.
@@ -60,8 +60,7 @@ impl Client {
     /// When a setting cannot be used: address, certificate files, header values.
     pub fn connect(settings: &Cadence, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
         Ok(Self {
-            channels: channels(settings)?,
-            turn: Cell::new(0),
+            lines: lines(settings)?,
             metadata: Metadata::new(settings)?,
             metrics,
             names: RefCell::default(),
@@ -97,8 +96,9 @@ impl Client {
         by: api::describe_domain_request::DescribeBy,
     ) -> Result<Option<api::Domain>, CallError> {
         let request = self.metadata.request(api::DescribeDomainRequest { describe_by: Some(by) });
-        let mut domains = DomainApiClient::new(self.channel());
-        match self.counted(EngineMethod::DescribeDomain, domains.describe_domain(request)).await {
+        let (channel, line) = self.channel();
+        let mut domains = DomainApiClient::new(channel);
+        match self.counted(EngineMethod::DescribeDomain, line, domains.describe_domain(request)).await {
             Ok(response) => Ok(response.domain),
             Err(error) if error.status == code_name(Code::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -109,23 +109,34 @@ impl Client {
         &self.metadata
     }
 
-    pub(super) fn channel(&self) -> Channel {
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        self.channels[turn % self.channels.len()].clone()
+    pub(super) fn channel(&self) -> (Channel, Line) {
+        self.lines.next()
     }
 
-    pub(super) fn worker(&self) -> WorkerApiClient<Channel> {
-        WorkerApiClient::new(self.channel())
+    pub(super) fn worker(&self) -> (WorkerApiClient<Channel>, Line) {
+        let (channel, line) = self.channel();
+        (WorkerApiClient::new(channel), line)
     }
 
-    /// Awaits one call and counts it. Boxed: tonic's futures are kilobytes, and every one around them is moved whole.
+    /// Awaits one call with the usual deadline and counts it.
     pub(super) fn counted<T>(
         &self,
         method: EngineMethod,
+        line: Line,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> impl Future<Output = Result<T, CallError>> {
-        let call = Box::pin(call);
+        self.counted_within(self.metadata.timeout(), method, line, call)
+    }
+
+    /// The same with a deadline of its own. Boxed: tonic's futures are kilobytes, and every one around them is moved whole.
+    pub(super) fn counted_within<T>(
+        &self,
+        within: Duration,
+        method: EngineMethod,
+        line: Line,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> impl Future<Output = Result<T, CallError>> {
+        let call = Box::pin(self.lines.ask(line, within, call));
         async move {
             let began = Instant::now();
             let answer = call.await;
@@ -136,24 +147,26 @@ impl Client {
     }
 
     async fn by_token(&self, token: Bytes, answer: &Answer, identity: &str) -> Result<Accepted, CallError> {
-        let mut worker = self.worker();
+        let (mut worker, line) = self.worker();
         match answer {
             Answer::Complete { .. } => {
                 let request = self.metadata.request(requests::completed(token, answer, identity));
-                self.counted(EngineMethod::RespondCompleted, worker.respond_activity_task_completed(request)).await?;
+                self.counted(EngineMethod::RespondCompleted, line, worker.respond_activity_task_completed(request))
+                    .await?;
             }
             Answer::Fail(failure) => {
                 let request = self.metadata.request(requests::failed(token, failure, identity));
-                self.counted(EngineMethod::RespondFailed, worker.respond_activity_task_failed(request)).await?;
+                self.counted(EngineMethod::RespondFailed, line, worker.respond_activity_task_failed(request)).await?;
             }
             Answer::Cancel { .. } => {
                 let request = self.metadata.request(requests::canceled(token, answer, identity));
-                self.counted(EngineMethod::RespondCanceled, worker.respond_activity_task_canceled(request)).await?;
+                self.counted(EngineMethod::RespondCanceled, line, worker.respond_activity_task_canceled(request))
+                    .await?;
             }
             Answer::Heartbeat { .. } => {
                 let request = self.metadata.request(requests::heartbeat(token, answer, identity));
                 let call = worker.record_activity_task_heartbeat(request);
-                let response = self.counted(EngineMethod::RecordHeartbeat, call).await?;
+                let response = self.counted(EngineMethod::RecordHeartbeat, line, call).await?;
                 return Ok(Accepted { cancel_requested: response.cancel_requested });
             }
         }
@@ -161,27 +174,27 @@ impl Client {
     }
 
     async fn by_id(&self, id: &ActivityId, answer: &Answer, identity: &str) -> Result<Accepted, CallError> {
-        let mut worker = self.worker();
+        let (mut worker, line) = self.worker();
         match answer {
             Answer::Complete { .. } => {
                 let request = self.metadata.request(requests::completed_by_id(id, answer, identity));
                 let call = worker.respond_activity_task_completed_by_id(request);
-                self.counted(EngineMethod::RespondCompletedById, call).await?;
+                self.counted(EngineMethod::RespondCompletedById, line, call).await?;
             }
             Answer::Fail(failure) => {
                 let request = self.metadata.request(requests::failed_by_id(id, failure, identity));
-                self.counted(EngineMethod::RespondFailedById, worker.respond_activity_task_failed_by_id(request))
+                self.counted(EngineMethod::RespondFailedById, line, worker.respond_activity_task_failed_by_id(request))
                     .await?;
             }
             Answer::Cancel { .. } => {
                 let request = self.metadata.request(requests::canceled_by_id(id, answer, identity));
                 let call = worker.respond_activity_task_canceled_by_id(request);
-                self.counted(EngineMethod::RespondCanceledById, call).await?;
+                self.counted(EngineMethod::RespondCanceledById, line, call).await?;
             }
             Answer::Heartbeat { .. } => {
                 let request = self.metadata.request(requests::heartbeat_by_id(id, answer, identity));
                 let call = worker.record_activity_task_heartbeat_by_id(request);
-                let response = self.counted(EngineMethod::RecordHeartbeatById, call).await?;
+                let response = self.counted(EngineMethod::RecordHeartbeatById, line, call).await?;
                 return Ok(Accepted { cancel_requested: response.cancel_requested });
             }
         }
@@ -205,7 +218,8 @@ impl Engine for Client {
         };
         let within = PROBE_TIMEOUT.min(self.metadata.timeout());
         let request = self.metadata.request_within(request, within);
-        match self.worker().respond_activity_task_completed(request).await {
+        let (mut worker, line) = self.worker();
+        match self.lines.ask(line, within, worker.respond_activity_task_completed(request)).await {
             Err(status) if status.code() == Code::InvalidArgument && status.message() == SOUND => Wiring::Sound,
             Err(status) if is_unreachable(status.code()) => Wiring::Unreachable(text(&status)),
             Err(status) => Wiring::Broken(text(&status)),
@@ -215,15 +229,15 @@ impl Engine for Client {
 
     async fn probe_history(&self, domain: &DomainRef, workflow_id: &str) -> Probed {
         let within = PROBE_TIMEOUT.min(self.metadata.timeout());
-        let mut worker = self.worker();
+        let (mut worker, line) = self.worker();
         let answer = match domain {
             DomainRef::Id(id) => {
                 let request = self.metadata.request_within(requests::probe(id, workflow_id), within);
-                worker.record_activity_task_heartbeat(request).await
+                self.lines.ask(line, within, worker.record_activity_task_heartbeat(request)).await
             }
             DomainRef::Name(name) => {
                 let request = self.metadata.request_within(requests::probe_by_id(name, workflow_id), within);
-                let answer = worker.record_activity_task_heartbeat_by_id(request).await;
+                let answer = self.lines.ask(line, within, worker.record_activity_task_heartbeat_by_id(request)).await;
                 answer.map(|_| Response::new(api::RecordActivityTaskHeartbeatResponse::default()))
             }
         };

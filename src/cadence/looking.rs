@@ -9,6 +9,7 @@ use tonic::transport::Channel;
 use super::api::workflow_api_client::WorkflowApiClient;
 use super::api::{self, history_event::Attributes};
 use super::client::Client;
+use super::line::Line;
 use super::status::code_name;
 use crate::admin::EngineMethod;
 use crate::bridge::seams::{CallError, Verdict};
@@ -79,8 +80,9 @@ impl Client {
         Ok(Place { domain, execution, domain_id })
     }
 
-    fn workflows(&self, max_bytes: usize) -> WorkflowApiClient<Channel> {
-        WorkflowApiClient::new(self.channel()).max_decoding_message_size(max_bytes)
+    fn workflows(&self, max_bytes: usize) -> (WorkflowApiClient<Channel>, Line) {
+        let (channel, line) = self.channel();
+        (WorkflowApiClient::new(channel).max_decoding_message_size(max_bytes), line)
     }
 
     async fn describe(&self, place: &Place) -> Result<api::DescribeWorkflowExecutionResponse, CallError> {
@@ -89,8 +91,8 @@ impl Client {
             workflow_execution: Some(place.execution.clone()),
             ..Default::default()
         });
-        let mut workflows = self.workflows(MAX_STATE_BYTES);
-        self.counted(EngineMethod::DescribeWorkflow, workflows.describe_workflow_execution(request)).await
+        let (mut workflows, line) = self.workflows(MAX_STATE_BYTES);
+        self.counted(EngineMethod::DescribeWorkflow, line, workflows.describe_workflow_execution(request)).await
     }
 
     /// Reads forward: there is no other way that the engine supports.
@@ -143,8 +145,8 @@ impl Client {
             next_page_token,
             ..Default::default()
         });
-        let mut workflows = self.workflows(max_bytes.min(MAX_PAGE_BYTES));
-        self.counted(EngineMethod::GetHistory, workflows.get_workflow_execution_history(request)).await
+        let (mut workflows, line) = self.workflows(max_bytes.min(MAX_PAGE_BYTES));
+        self.counted(EngineMethod::GetHistory, line, workflows.get_workflow_execution_history(request)).await
     }
 }
 

@@ -1,12 +1,17 @@
 //! The only room that knows tonic, prost and the generated code.
 
 mod client;
+mod line;
 mod looking;
+mod pace;
 mod polling;
 mod requests;
 mod socket;
 mod status;
 mod transport;
+
+#[cfg(test)]
+mod tests;
 
 pub use client::Client;
 pub use transport::ConnectError;

@@ -26,24 +26,25 @@ impl Tasks for Client {
             ..api::PollForActivityTaskRequest::default()
         };
         let request: Request<_> = self.metadata().request_within(poll, within);
-        let mut worker = self.worker().max_decoding_message_size(MAX_TASK_BYTES);
+        let (worker, line) = self.worker();
+        let mut worker = worker.max_decoding_message_size(MAX_TASK_BYTES);
         let call = worker.poll_for_activity_task(request);
-        let task = self.counted(EngineMethod::PollActivity, call).await?;
+        let task = self.counted_within(within, EngineMethod::PollActivity, line, call).await?;
         Ok((!task.task_token.is_empty()).then(|| read(task, &list.domain)))
     }
 
     async fn fail(&self, token: &Bytes, failure: &Failure, identity: &str) -> Result<(), CallError> {
         let request = self.metadata().request(requests::failed(token.clone(), failure, identity));
-        let mut worker = self.worker();
-        self.counted(EngineMethod::RespondFailed, worker.respond_activity_task_failed(request)).await?;
+        let (mut worker, line) = self.worker();
+        self.counted(EngineMethod::RespondFailed, line, worker.respond_activity_task_failed(request)).await?;
         Ok(())
     }
 
     async fn heartbeat(&self, token: &Bytes, details: Option<&Bytes>, identity: &str) -> Result<(), CallError> {
         let beat = Answer::Heartbeat { details: details.cloned() };
         let request = self.metadata().request(requests::heartbeat(token.clone(), &beat, identity));
-        let mut worker = self.worker();
-        self.counted(EngineMethod::RecordHeartbeat, worker.record_activity_task_heartbeat(request)).await?;
+        let (mut worker, line) = self.worker();
+        self.counted(EngineMethod::RecordHeartbeat, line, worker.record_activity_task_heartbeat(request)).await?;
         Ok(())
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::socket::connector;
+use super::line::{LIFE, Lines};
 use crate::config::Cadence;
 
 /// Why no client could be made. Nothing was connected yet: this is about the settings.
@@ -33,8 +33,8 @@ pub enum ConnectError {
     Header(&'static str),
 }
 
-/// Lazily connected channels, in turn one for each call: one HTTP/2 connection would pin one frontend host.
-pub(crate) fn channels(settings: &Cadence) -> Result<Vec<Channel>, ConnectError> {
+/// The connections that the settings ask for; none is made yet.
+pub(super) fn lines(settings: &Cadence) -> Result<Lines, ConnectError> {
     let refused = |source| ConnectError::Endpoint { endpoint: settings.endpoint.clone(), source };
     let mut endpoint = Endpoint::from_shared(settings.endpoint.clone())
         .map_err(refused)?
@@ -45,9 +45,7 @@ pub(crate) fn channels(settings: &Cadence) -> Result<Vec<Channel>, ConnectError>
         endpoint = endpoint.tls_config(tls(settings)?).map_err(refused)?;
     }
     // No HTTP/2 keepalive pings: the frontend answers pings closer than five minutes with GOAWAY.
-    Ok((0..settings.connections.max(1))
-        .map(|_| endpoint.connect_with_connector_lazy(connector(settings.call_timeout)))
-        .collect())
+    Ok(Lines::new(endpoint, settings.call_timeout, LIFE, settings.connections))
 }
 
 fn tls(settings: &Cadence) -> Result<ClientTlsConfig, ConnectError> {

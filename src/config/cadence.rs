@@ -22,7 +22,8 @@ section! {
         pub domains: Vec<String> = Vec::new(),
 
         // Two carried a third more calls than one at the same concurrency; four brought nothing more.
-        /// Connections per worker.
+        /// Connections per worker, used in turn. Each looks its host up anew; one is followed by another after five to ten
+        /// minutes, and when nothing was heard on it while a call waited for its deadline.
         pub connections: usize = 2,
 
         // A well-formed token of an activity that does not exist holds the server for 30 s: do not wait that long.

@@ -23,7 +23,10 @@ const GRACE: Duration = Duration::from_millis(1500);
 
 /// A connection to the server under test.
 #[derive(Clone, Debug)]
-pub(crate) struct Wire(SendRequest<Bytes>);
+pub(crate) struct Wire {
+    send: SendRequest<Bytes>,
+    address: String,
+}
 
 /// How an answer was put on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +115,12 @@ impl Wire {
         client.initial_window_size(16 << 20).initial_connection_window_size(64 << 20);
         let (send, connection) = client.handshake(socket).await.map_err(|error| fault(&error))?;
         tokio::spawn(connection);
-        Ok(Wire(send))
+        Ok(Wire { send, address: address.to_owned() })
+    }
+
+    /// The server's `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Makes a call with ordinary metadata.
@@ -154,7 +162,7 @@ impl Wire {
             request = request.header(*name, value);
         }
         let request = request.body(()).expect("metadata is valid HTTP");
-        let (response, mut body) = self.0.clone().ready().await?.send_request(request, false)?;
+        let (response, mut body) = self.send.clone().ready().await?.send_request(request, false)?;
         let mut framed = BytesMut::with_capacity(5 + message.len());
         framed.put_u8(0);
         framed.put_u32(u32::try_from(message.len()).expect("message fits"));

@@ -4,6 +4,7 @@
 pub(crate) mod addressing;
 pub(crate) mod call;
 pub(crate) mod calls;
+pub(crate) mod client;
 pub(crate) mod effects;
 pub(crate) mod expect;
 pub(crate) mod frontdesk;

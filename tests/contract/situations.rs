@@ -1,8 +1,11 @@
 //! The situations an activity can be in when an answer for it arrives, and what each of the eight calls gets then.
 
+use handback::bridge::seams::Verdict;
 use handback::cadence::api::PendingActivityState;
+use tonic::Code;
 
 use super::calls::{FORMS, Form, Say, VERBS, Verb};
+use super::client;
 use super::expect::{Expect, Report};
 use super::stage::{Attempt, Part, Play, Stage, Workflow};
 
@@ -97,6 +100,13 @@ impl Situation {
     }
 }
 
+impl Situation {
+    /// What handback makes of every refusal here.
+    fn verdict(self) -> Verdict {
+        if self == Is::UnknownDomain { Verdict::UnknownDomain } else { Verdict::NotFound }
+    }
+}
+
 /// A domain id that no server has.
 pub(crate) const UNKNOWN_DOMAIN_ID: &str = "01a20512-c4f1-7204-8f3a-000000000000";
 /// A run id that no server has.
@@ -110,10 +120,25 @@ pub(crate) async fn probe<S: Stage>(play: Play<S>, report: Report, situation: Si
         for verb in VERBS {
             let say = Say::new(verb, form);
             let seen = play.say(&say, &attempt).await;
-            report.answer(format!("{situation:?} / {}", say.method()), &expected, &seen);
+            let name = format!("{situation:?} / {}", say.method());
+            report.answer(&name, &expected, &seen);
+            if let Some(told) = client::say(play.wire().address(), &say, &attempt).await {
+                let told = told.map(|_| ()).map_err(|error| (error.verdict, error.status, error.message));
+                let on_the_wire = (situation.verdict(), status(seen.code), seen.message);
+                report.same(format!("{name} through the client"), Err(on_the_wire), told);
+            }
         }
     }
     Ok(())
+}
+
+/// The name of the codes that occur here.
+fn status(code: i32) -> &'static str {
+    match Code::from_i32(code) {
+        Code::NotFound => "NOT_FOUND",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        _ => "neither",
+    }
 }
 
 async fn arrange<S: Stage>(play: &Play<S>, situation: Situation) -> Result<Attempt, String> {
