@@ -50,14 +50,12 @@ fn event(mode: Mode) -> Record {
 
 fn outcome(record: &Record) -> Outcome {
     let Ok(reply) = decode(record, &Limits::default()) else { panic!("not a good reply") };
-    let target_key = reply.target.key();
     Outcome {
         action: Some(reply.answer.action()),
         evidence: Some(Evidence::Engine),
         fingerprint: Some(reply.fingerprint),
         activity: Some(ActivityRef { domain: Some("orders".into()), ..reply.target.into_activity() }),
         attempts: 1,
-        target_key,
         ..Outcome::new(OutcomeKind::Applied, record.origin.clone(), 1_795_341_607_120, 1_795_341_607_131)
     }
 }

@@ -140,7 +140,7 @@ impl Stack {
         let deadline = Instant::now() + within;
         loop {
             let books = self.engine().books();
-            let activity = books.activity(&claims.workflow_id, &claims.activity_id);
+            let activity = books.activity(claims.workflow_id, claims.activity_id);
             if let Some(closing) = activity.and_then(|activity| activity.closing.clone()) {
                 return Some(closing);
             }

@@ -208,9 +208,9 @@ impl<E: Engine, L: Log> Core<E, L> {
         };
         let id = match &reply.target {
             Target::ById(id) => return listed(&id.domain),
-            Target::Token(token) => &token.claims().domain_id,
+            Target::Token(token) => token.claims().domain_id,
         };
-        let domain = DomainRef::Id(id.as_str().into());
+        let domain = DomainRef::Id(id.into());
         let mut attempts = 0;
         loop {
             attempts += 1;

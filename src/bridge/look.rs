@@ -149,7 +149,7 @@ fn workflow_of(target: &Target) -> [&str; 3] {
     match target {
         Target::Token(token) => {
             let claims = token.claims();
-            [&claims.domain_id, &claims.workflow_id, &claims.run_id]
+            [claims.domain_id, claims.workflow_id, claims.run_id]
         }
         Target::ById(id) => [&id.domain, &id.workflow_id, &id.run_id],
     }

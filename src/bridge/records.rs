@@ -4,14 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::core::Core;
 use super::seams::{Engine, Log, ProduceFault};
 use super::work::{Conclusion, Gone, Work};
-use crate::wire::{ActivityRef, ActivityView, DeadLetter, OutRecord, Outcome, OutcomeKind, Target, TokenPrint};
+use crate::wire::{ActivityView, DeadLetter, OutRecord, Outcome, OutcomeKind, Target, TokenPrint};
 
 /// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
 const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -80,7 +79,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         outcome.evidence = conclusion.evidence;
         outcome.cancel_requested = conclusion.cancel_requested;
         outcome.attempts = conclusion.attempts;
-        outcome.ledger = conclusion.entry.map(|entry| Bytes::copy_from_slice(&entry.to_bytes()));
+        outcome.ledger = conclusion.entry;
         let activity = match &work.reply {
             Ok(reply) => {
                 outcome.action = Some(reply.answer.action());
@@ -89,9 +88,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.metadata = reply.metadata.clone();
                 outcome.cloud_event = reply.event.clone();
                 outcome.traceparent = reply.traceparent.clone();
-                let target = work.target(reply);
-                outcome.target_key = target.key();
-                Some(ActivityView::of(target, domain.or(reply.target.domain_name())))
+                Some(ActivityView::of(work.target(reply), domain.or(reply.target.domain_name())))
             }
             // Whatever a refused reply said about itself, so that its service can recognise it.
             Err(refusal) => {
@@ -100,7 +97,6 @@ impl<E: Engine, L: Log> Core<E, L> {
                 outcome.metadata = refusal.metadata.clone();
                 outcome.cloud_event = refusal.event.clone();
                 outcome.traceparent = refusal.traceparent.clone();
-                outcome.target_key = refusal.activity.as_ref().and_then(ActivityRef::target_key);
                 refusal.activity.as_ref().map(ActivityView::from)
             }
         };
@@ -118,7 +114,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         if self.no_names_before.get().is_some_and(|then| then > Instant::now()) {
             return None;
         }
-        let mut naming = pin!(self.engine.domain_name(&token.claims().domain_id));
+        let mut naming = pin!(self.engine.domain_name(token.claims().domain_id));
         // Known at once but for the first record of a domain: no timer for that.
         let said = match naming.as_mut().now_or_never() {
             Some(said) => said.ok(),

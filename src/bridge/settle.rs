@@ -319,7 +319,7 @@ pub(crate) const UNFORESEEN: &str =
 /// The domain of a target, for probes and reports.
 pub(crate) fn domain(target: &Target) -> DomainRef {
     match target {
-        Target::Token(token) => DomainRef::Id(token.claims().domain_id.as_str().into()),
+        Target::Token(token) => DomainRef::Id(token.claims().domain_id.into()),
         Target::ById(id) => DomainRef::Name(id.domain.as_str().into()),
     }
 }

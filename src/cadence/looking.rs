@@ -62,8 +62,8 @@ impl Client {
         let (domain, domain_id, workflow_id, run_id) = match target {
             Target::Token(token) => {
                 let claims = token.claims();
-                let name = self.named(&claims.domain_id).await?.ok_or_else(|| unknown_domain(&claims.domain_id))?;
-                (name.to_string(), None, &claims.workflow_id, &claims.run_id)
+                let name = self.named(claims.domain_id).await?.ok_or_else(|| unknown_domain(claims.domain_id))?;
+                (name.to_string(), None, claims.workflow_id, claims.run_id)
             }
             Target::ById(id) => {
                 let domain_id = match id.attempt {
@@ -73,10 +73,10 @@ impl Client {
                     }
                     None => None,
                 };
-                (id.domain.clone(), domain_id, &id.workflow_id, &id.run_id)
+                (id.domain.clone(), domain_id, &id.workflow_id[..], &id.run_id[..])
             }
         };
-        let execution = api::WorkflowExecution { workflow_id: workflow_id.clone(), run_id: run_id.clone() };
+        let execution = api::WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id: run_id.to_owned() };
         Ok(Place { domain, execution, domain_id })
     }
 

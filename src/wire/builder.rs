@@ -142,8 +142,8 @@ impl ReplyBuilder {
 
     fn default_key(&self) -> Bytes {
         let (domain, workflow_id) = match &self.target {
-            Target::Token(token) => (&token.claims().domain_id, &token.claims().workflow_id),
-            Target::ById(id) => (&id.domain, &id.workflow_id),
+            Target::Token(token) => (token.claims().domain_id, token.claims().workflow_id),
+            Target::ById(id) => (&id.domain[..], &id.workflow_id[..]),
         };
         Bytes::from(format!("{domain}/{workflow_id}"))
     }

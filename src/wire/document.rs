@@ -10,14 +10,8 @@ pub(crate) struct Object<'a> {
     first: bool,
 }
 
-/// Writes one object. `size` is about how long it will be; too little only costs a second allocation.
-pub(crate) fn object(size: usize, write: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(size);
-    braced(&mut out, write);
-    out
-}
-
-fn braced(out: &mut Vec<u8>, write: impl FnOnce(&mut Object<'_>)) {
+/// Appends one object.
+pub(crate) fn object(out: &mut Vec<u8>, write: impl FnOnce(&mut Object<'_>)) {
     out.push(b'{');
     write(&mut Object { out, first: true });
     out.push(b'}');
@@ -82,6 +76,6 @@ impl Object<'_> {
 
     /// An object in the object.
     pub(crate) fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Object<'_>)) {
-        braced(self.name(name), write);
+        object(self.name(name), write);
     }
 }

@@ -1,5 +1,7 @@
 //! The ledger's entry: what an applied answer leaves behind in its outcome's headers (wire contract, section 5).
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 
 use super::{Fingerprint, Reply, Target, names};
@@ -37,8 +39,12 @@ impl LedgerEntry {
     /// for a target without a key: the engine decides alone.
     #[must_use]
     pub fn of(target: &Target, reply: &Reply, offset: i64) -> Option<Self> {
-        let target = first(target.key()?.as_str());
-        let idempotency_key = reply.idempotency_key.as_deref().map(|key| u64::from_be_bytes(first(key)).max(1));
+        let mut key = Hashed(Sha256::new());
+        if !target.write_key(&mut key) {
+            return None;
+        }
+        let target = first(&key.0.finalize());
+        let idempotency_key = reply.idempotency_key.as_deref().map(|key| u64::from_be_bytes(digest(key)).max(1));
         Some(Self { target, fingerprint: reply.fingerprint, idempotency_key, offset })
     }
 
@@ -85,8 +91,21 @@ impl LedgerEntry {
     }
 }
 
-fn first<const N: usize>(text: &str) -> [u8; N] {
-    let hash = Sha256::digest(text.as_bytes());
+/// A text that is hashed as it is written: keys are asked for by their hash more often than they are read.
+struct Hashed(Sha256);
+
+impl fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn digest<const N: usize>(text: &str) -> [u8; N] {
+    first(&Sha256::digest(text.as_bytes()))
+}
+
+fn first<const N: usize>(hash: &[u8]) -> [u8; N] {
     let mut first = [0; N];
     first.copy_from_slice(&hash[..N]);
     first
@@ -97,14 +116,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::{Headers, Limits, Origin, Record, decode};
 
     /// Written out, because outcome topics hold entries of older versions.
     #[test]
     fn the_layout_never_changes() {
         let entry = LedgerEntry {
-            target: first("domain/workflow/run/12/0"),
+            target: digest("domain/workflow/run/12/0"),
             fingerprint: Fingerprint::from_bytes([7; 16]),
-            idempotency_key: Some(u64::from_be_bytes(first("key-1"))),
+            idempotency_key: Some(u64::from_be_bytes(digest("key-1"))),
             offset: 1187,
         };
         let hex: String = entry.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -115,6 +135,17 @@ mod tests {
         );
         let keyless = LedgerEntry { idempotency_key: None, ..entry };
         assert_eq!(keyless.to_bytes()[32..40], [0; 8]);
+    }
+
+    #[test]
+    fn an_entry_holds_the_hash_of_the_keys_text() {
+        let value = r#"{"task_token":"eyJkb21haW5JZCI6IjAxOTdiM2IwLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMSIsIndvcmtmbG93SWQiOiJvcmRlciAxNyIsInJ1bklkIjoiYjVjNWI1YzUtMDAwMC00MDAwLTgwMDAtMDAwMDAwMDAwMDAxIiwic2NoZWR1bGVJZCI6MTIsImFjdGl2aXR5SWQiOiIzIn0=","result":1}"#;
+        let origin = Origin { topic: "replies".into(), partition: 0, offset: 7, timestamp_ms: None };
+        let record = Record { origin, key: None, value: Some(value.into()), headers: Headers::new() };
+        let reply = decode(&record, &Limits::default()).unwrap();
+        let key = reply.target.key().unwrap();
+        assert!(key.as_str().contains("/order%2017/"), "{key}");
+        assert_eq!(LedgerEntry::of(&reply.target, &reply, 7).unwrap().target, digest(key.as_str()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Outcomes: what became of each reply (wire contract, section 4).
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use serde_json::value::RawValue;
 use super::json::OnlyObject;
 use super::target::ActivityView;
 use super::time::Millis;
-use super::{Action, ActivityRef, EventRef, Fingerprint, Headers, Origin, OutRecord, TargetKey, document, json, names};
+use super::{
+    Action, ActivityRef, EventRef, Fingerprint, Headers, LedgerEntry, Origin, OutRecord, document, json, names,
+};
 
 /// What became of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -144,10 +147,8 @@ pub struct Outcome {
     pub cloud_event: Option<Box<EventRef>>,
     /// Trace context of the reply; a header.
     pub traceparent: Option<String>,
-    /// Names the target; the record's key. Without one the key names the source.
-    pub target_key: Option<TargetKey>,
     /// The ledger's entry; a header, binary.
-    pub ledger: Option<Bytes>,
+    pub ledger: Option<LedgerEntry>,
 }
 
 impl Outcome {
@@ -171,12 +172,12 @@ impl Outcome {
             metadata: None,
             cloud_event: None,
             traceparent: None,
-            target_key: None,
             ledger: None,
         }
     }
 
-    /// The record to write. `partition` is the number of the origin's partition.
+    /// The record to write. `partition` is the number of the origin's partition. Its key is that of the attempt that the
+    /// activity names; otherwise it names the source.
     #[must_use]
     pub fn into_record(mut self, topic: Arc<str>, partition: i32) -> OutRecord {
         let activity = self.activity.take();
@@ -184,34 +185,51 @@ impl Outcome {
     }
 
     /// [`Outcome::into_record`], about an activity whose names are somewhere else. The one in here counts for nothing.
+    ///
+    /// All bytes of the record are parts of one buffer: every reply has an outcome, and a buffer for each part would be half
+    /// of what a reply allocates.
     pub(crate) fn into_record_about(
         self,
         activity: Option<ActivityView<'_>>,
         topic: Arc<str>,
         partition: i32,
     ) -> OutRecord {
-        let value = Bytes::from(self.document(activity));
+        let mut all = Vec::with_capacity(self.size_hint(activity));
+        let value = part(&mut all, |out| self.write_document(activity, out));
+        let key = part(&mut all, |out| self.write_key(activity, out));
+        let source_topic = part(&mut all, |out| out.extend_from_slice(self.source.topic.as_bytes()));
+        let activity_type = activity.and_then(|activity| activity.activity_type);
+        let activity_type = activity_type.map(|name| part(&mut all, |out| out.extend_from_slice(name.as_bytes())));
+        let ledger = self.ledger.map(|entry| part(&mut all, |out| out.extend_from_slice(&entry.to_bytes())));
+        let all = Bytes::from(all);
+        let bytes = |part: Range<usize>| all.slice(part);
+
         let mut headers = Headers::with_capacity(5);
         headers.push(names::OUTCOME, Bytes::from_static(self.kind.as_str().as_bytes()));
-        headers.push(names::SOURCE_TOPIC, Bytes::copy_from_slice(self.source.topic.as_bytes()));
-        if let Some(activity_type) = activity.and_then(|activity| activity.activity_type) {
-            headers.push(names::ACTIVITY_TYPE, Bytes::copy_from_slice(activity_type.as_bytes()));
+        headers.push(names::SOURCE_TOPIC, bytes(source_topic));
+        if let Some(activity_type) = activity_type {
+            headers.push(names::ACTIVITY_TYPE, bytes(activity_type));
         }
         if let Some(traceparent) = self.traceparent {
             headers.push(names::TRACEPARENT, Bytes::from(traceparent));
         }
-        if let Some(ledger) = self.ledger {
-            headers.push(names::LEDGER, ledger);
+        if let Some(ledger) = ledger {
+            headers.push(names::LEDGER, bytes(ledger));
         }
-        let key = match self.target_key {
-            Some(key) => key.into_string(),
-            None => format!("source:{}", self.source),
-        };
-        OutRecord { topic, partition: Some(partition), key: Some(key.into()), value: Some(value), headers }
+        OutRecord { topic, partition: Some(partition), key: Some(bytes(key)), value: Some(bytes(value)), headers }
+    }
+
+    /// Appends the record's key.
+    fn write_key(&self, activity: Option<ActivityView<'_>>, out: &mut Vec<u8>) {
+        let mut out = Text(out);
+        if !activity.is_some_and(|activity| activity.write_key(&mut out)) {
+            // A Vec takes every text.
+            let _ = write!(out, "source:{}", self.source);
+        }
     }
 
     /// Reads an outcome record's value. Fields that newer versions add are ignored. What rides in key and headers
-    /// (`target_key`, `traceparent`, `ledger`) is not in the value and stays `None`.
+    /// (`traceparent`, `ledger`) is not in the value and stays `None`.
     ///
     /// # Errors
     ///
@@ -222,9 +240,9 @@ impl Outcome {
         text.read()
     }
 
-    /// The document as it is written. The order of fields is part of what people see, and never changes.
-    fn document(&self, activity: Option<ActivityView<'_>>) -> Vec<u8> {
-        document::object(self.size_hint(activity), |doc| {
+    /// Appends the document. The order of fields is part of what people see, and never changes.
+    fn write_document(&self, activity: Option<ActivityView<'_>>, out: &mut Vec<u8>) {
+        document::object(out, |doc| {
             doc.word("outcome", Some(self.kind.as_str()));
             doc.word("action", self.action.map(Action::as_str));
             doc.text("reason", self.reason.as_deref());
@@ -256,17 +274,18 @@ impl Outcome {
                     doc.text("source", Some(&event.source));
                 });
             }
-        })
+        });
     }
 
-    /// About how long the document will be; too little only costs a second allocation.
+    /// About how long all of the record will be; too little only costs a second allocation.
     fn size_hint(&self, activity: Option<ActivityView<'_>>) -> usize {
         let text = |text: Option<&str>| text.map_or(0, str::len);
         let activity = activity.map_or(0, |activity| activity.size_hint());
         let metadata = self.metadata.as_ref().map_or(0, |raw| raw.get().len());
         let free = text(self.reason.as_deref()) + text(self.detail.as_deref()) + text(self.idempotency_key.as_deref());
         let event = self.cloud_event.as_ref().map_or(0, |event| 64 + event.id.len() + event.source.len());
-        768 + event + self.source.topic.len() + activity + metadata + free
+        // Names of fields, numbers, times and the ledger's entry; what key and headers repeat.
+        900 + event + 2 * (self.source.topic.len() + activity) + metadata + free
     }
 }
 
@@ -278,6 +297,23 @@ impl fmt::Debug for Outcome {
             .field("reason", &self.reason)
             .field("source", &format_args!("{}", self.source))
             .finish_non_exhaustive()
+    }
+}
+
+/// Appends a part of a record; answers where it stands.
+fn part(all: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+    let begin = all.len();
+    write(all);
+    begin..all.len()
+}
+
+/// Text appended to bytes.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 

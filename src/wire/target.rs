@@ -42,9 +42,18 @@ impl Target {
     #[must_use]
     pub fn key(&self) -> Option<TargetKey> {
         match self {
-            Self::Token(token) => Some(TargetKey::of(token.claims())),
+            Self::Token(token) => Some(TargetKey::of(&token.claims())),
             Self::ById(_) => None,
         }
+    }
+
+    /// Writes the text of [`Target::key`] to something that takes every text; false when there is none.
+    pub(super) fn write_key(&self, out: &mut impl fmt::Write) -> bool {
+        let Self::Token(token) = self else { return false };
+        let claims = token.claims();
+        let names = [claims.domain_id, claims.workflow_id, claims.run_id];
+        write_key(out, names, claims.schedule_id, claims.attempt);
+        true
     }
 
     /// The name of the domain, which a token does not tell.
@@ -62,8 +71,11 @@ impl Target {
     pub fn lane(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let (workflow_id, run_id, activity_id) = match self {
-            Self::Token(token) => (&token.claims().workflow_id, &token.claims().run_id, &token.claims().activity_id),
-            Self::ById(id) => (&id.workflow_id, &id.run_id, &id.activity_id),
+            Self::Token(token) => {
+                let claims = token.claims();
+                (claims.workflow_id, claims.run_id, claims.activity_id)
+            }
+            Self::ById(id) => (&id.workflow_id[..], &id.run_id[..], &id.activity_id[..]),
         };
         (workflow_id, run_id, activity_id).hash(&mut hasher);
         hasher.finish()
@@ -73,7 +85,7 @@ impl Target {
     #[must_use]
     pub fn workflow_id(&self) -> &str {
         match self {
-            Self::Token(token) => &token.claims().workflow_id,
+            Self::Token(token) => token.claims().workflow_id,
             Self::ById(id) => &id.workflow_id,
         }
     }
@@ -100,7 +112,7 @@ impl Target {
     #[must_use]
     pub fn activity(&self) -> ActivityRef {
         match self {
-            Self::Token(token) => ActivityRef::from(token.claims().clone()),
+            Self::Token(token) => ActivityRef::from(token.claims().owned()),
             Self::ById(id) => ActivityRef::from(id.clone()),
         }
     }
@@ -114,20 +126,14 @@ pub struct TargetKey(String);
 impl TargetKey {
     /// The key of the attempt that a token names.
     #[must_use]
-    pub fn of(claims: &TokenClaims) -> Self {
-        let names = [&claims.domain_id[..], &claims.workflow_id, &claims.run_id];
+    pub fn of(claims: &TokenClaims<&str>) -> Self {
+        let names = [claims.domain_id, claims.workflow_id, claims.run_id];
         Self::from_parts(names, claims.schedule_id, claims.attempt)
     }
 
     fn from_parts(names: [&str; 3], schedule_id: i64, attempt: i64) -> Self {
-        use fmt::Write as _;
-
         let mut key = String::with_capacity(names.iter().map(|name| name.len()).sum::<usize>() + 16);
-        for name in names {
-            push_part(&mut key, name);
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(key, "/{schedule_id}/{attempt}");
+        write_key(&mut key, names, schedule_id, attempt);
         Self(key)
     }
 
@@ -150,16 +156,30 @@ impl fmt::Display for TargetKey {
     }
 }
 
+/// Writes the text of a [`TargetKey`] to something that takes every text.
+fn write_key(out: &mut impl fmt::Write, names: [&str; 3], schedule_id: i64, attempt: i64) {
+    for name in names {
+        write_part(out, name);
+        let _ = out.write_char('/');
+    }
+    let _ = write!(out, "{schedule_id}/{attempt}");
+}
+
 /// Appends a percent-encoded part to a key, after a slash unless it is the first.
 pub(crate) fn push_part(key: &mut String, part: &str) {
     if !key.is_empty() {
         key.push('/');
     }
-    // Most names need no encoding, and are appended whole.
+    write_part(key, part);
+}
+
+/// Writes a part of a key, percent-encoded, to something that takes every text.
+fn write_part(out: &mut impl fmt::Write, part: &str) {
+    // Most names need no encoding, and are written whole.
     if part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')) {
-        key.push_str(part);
+        let _ = out.write_str(part);
     } else {
-        key.extend(utf8_percent_encode(part, ENCODED));
+        let _ = utf8_percent_encode(part, ENCODED).try_for_each(|piece| out.write_str(piece));
     }
 }
 
@@ -205,14 +225,14 @@ impl<'a> ActivityView<'a> {
             Target::Token(token) => {
                 let claims = token.claims();
                 Self {
-                    domain_id: Some(&claims.domain_id),
+                    domain_id: Some(claims.domain_id),
                     domain,
-                    workflow_id: Some(&claims.workflow_id),
-                    run_id: Some(&claims.run_id),
+                    workflow_id: Some(claims.workflow_id),
+                    run_id: Some(claims.run_id),
                     schedule_id: Some(claims.schedule_id),
                     attempt: Some(claims.attempt),
-                    activity_id: Some(&claims.activity_id),
-                    activity_type: Some(claims.activity_type.as_str()).filter(|name| !name.is_empty()),
+                    activity_id: Some(claims.activity_id),
+                    activity_type: Some(claims.activity_type).filter(|name| !name.is_empty()),
                 }
             }
             Target::ById(id) => Self {
@@ -238,6 +258,17 @@ impl<'a> ActivityView<'a> {
         doc.number("attempt", self.attempt);
         doc.text("activity_id", self.activity_id);
         doc.text("activity_type", self.activity_type);
+    }
+
+    /// Writes the key of the attempt that it names, as [`ActivityRef::target_key`] has it; false when it names none for
+    /// certain.
+    pub(super) fn write_key(&self, out: &mut impl fmt::Write) -> bool {
+        let (Some(domain), Some(workflow), Some(run)) = (self.domain_id, self.workflow_id, self.run_id) else {
+            return false;
+        };
+        let (Some(schedule_id), Some(attempt)) = (self.schedule_id, self.attempt) else { return false };
+        write_key(out, [domain, workflow, run], schedule_id, attempt);
+        true
     }
 
     /// Length of the names, for a buffer.

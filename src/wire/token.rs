@@ -1,5 +1,6 @@
 //! Task tokens: checked before anything reaches the engine, never shown to anybody.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -28,29 +29,58 @@ const WORKFLOW_TYPE: usize = 7;
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskToken {
     bytes: Bytes,
-    claims: TokenClaims,
+    names: Names,
+    schedule_id: i64,
+    attempt: i64,
 }
 
 /// What a token says about its activity. Only domain, workflow, run, schedule id and attempt are checked by the engine;
 /// the activity id and the types are the token's claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenClaims {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenClaims<T = String> {
     /// UUID of the domain, canonical.
-    pub domain_id: String,
+    pub domain_id: T,
     /// Workflow id.
-    pub workflow_id: String,
+    pub workflow_id: T,
     /// UUID of the run, canonical.
-    pub run_id: String,
+    pub run_id: T,
     /// Event id of the activity's schedule event.
     pub schedule_id: i64,
     /// Attempt, from 0.
     pub attempt: i64,
     /// Activity id.
-    pub activity_id: String,
+    pub activity_id: T,
     /// Activity type; old engines leave it empty.
-    pub activity_type: String,
+    pub activity_type: T,
     /// Workflow type; old engines leave it empty.
-    pub workflow_type: String,
+    pub workflow_type: T,
+}
+
+/// The names in a token's claims, in the order of `TokenClaims::names`, one behind the other: every reply has a token, and
+/// each name in memory of its own would be a sixth of what a reply allocates.
+#[derive(Clone, PartialEq, Eq)]
+struct Names {
+    all: Box<str>,
+    /// Where each name ends. Names are parts of a token, so that 16 bits suffice.
+    ends: [u16; 6],
+}
+
+impl Names {
+    fn of(names: [&str; 6]) -> Self {
+        // A name of a checked token is never longer than the token.
+        const { assert!(MAX_TOKEN_BYTES <= u16::MAX as usize) }
+        let mut all = String::with_capacity(names.iter().map(|name| name.len()).sum());
+        let ends = names.map(|name| {
+            all.push_str(name);
+            u16::try_from(all.len()).unwrap_or(u16::MAX)
+        });
+        Self { all: all.into_boxed_str(), ends }
+    }
+
+    fn get(&self, index: usize) -> &str {
+        let begin = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.all[usize::from(begin)..usize::from(self.ends[index])]
+    }
 }
 
 impl TaskToken {
@@ -65,7 +95,10 @@ impl TaskToken {
     /// that is absent or out of range.
     pub fn check(bytes: Bytes) -> Result<Self, TokenFault> {
         let claims = TokenClaims::read(&bytes)?;
-        Ok(Self { bytes, claims })
+        let TokenClaims { schedule_id, attempt, .. } = claims;
+        let names = Names::of(claims.names().map(|name| &name[..]));
+        drop(claims);
+        Ok(Self { bytes, names, schedule_id, attempt })
     }
 
     /// The token that the engine would have given out for these claims. The engine takes one in any order of names.
@@ -91,13 +124,40 @@ impl TaskToken {
     /// What it says, owned.
     #[must_use]
     pub fn into_claims(self) -> TokenClaims {
-        self.claims
+        self.claims().owned()
     }
 
     /// What it says.
     #[must_use]
-    pub fn claims(&self) -> &TokenClaims {
-        &self.claims
+    pub fn claims(&self) -> TokenClaims<&str> {
+        let name = |index| self.names.get(index);
+        TokenClaims {
+            domain_id: name(0),
+            workflow_id: name(1),
+            run_id: name(2),
+            schedule_id: self.schedule_id,
+            attempt: self.attempt,
+            activity_id: name(3),
+            activity_type: name(4),
+            workflow_type: name(5),
+        }
+    }
+}
+
+impl TokenClaims<&str> {
+    /// The same with names of its own.
+    #[must_use]
+    pub fn owned(&self) -> TokenClaims {
+        TokenClaims {
+            domain_id: self.domain_id.to_owned(),
+            workflow_id: self.workflow_id.to_owned(),
+            run_id: self.run_id.to_owned(),
+            schedule_id: self.schedule_id,
+            attempt: self.attempt,
+            activity_id: self.activity_id.to_owned(),
+            activity_type: self.activity_type.to_owned(),
+            workflow_type: self.workflow_type.to_owned(),
+        }
     }
 }
 
@@ -107,8 +167,12 @@ impl fmt::Debug for TaskToken {
     }
 }
 
-impl TokenClaims {
-    fn read(bytes: &[u8]) -> Result<Self, TokenFault> {
+impl<'a> TokenClaims<Cow<'a, str>> {
+    fn names(&self) -> [&Cow<'a, str>; 6] {
+        [&self.domain_id, &self.workflow_id, &self.run_id, &self.activity_id, &self.activity_type, &self.workflow_type]
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, TokenFault> {
         if bytes.is_empty() {
             return Err(TokenFault::new("is empty"));
         }
@@ -205,22 +269,22 @@ struct Claim<'a> {
     value: Option<&'a RawValue>,
 }
 
-impl Claim<'_> {
+impl<'a> Claim<'a> {
     fn fault(&self, problem: &str) -> TokenFault {
         TokenFault::new(format!("has a wrong claim: `{}` {problem}", self.name))
     }
 
-    fn text(&self) -> Result<Option<String>, TokenFault> {
+    fn text(&self) -> Result<Option<Cow<'a, str>>, TokenFault> {
         let Some(value) = self.value else { return Ok(None) };
-        json::text(value).map(|text| Some(text.into_owned())).ok_or_else(|| self.fault("is not a string"))
+        json::text(value).map(Some).ok_or_else(|| self.fault("is not a string"))
     }
 
-    fn filled(&self) -> Result<String, TokenFault> {
+    fn filled(&self) -> Result<Cow<'a, str>, TokenFault> {
         let text = self.text()?.ok_or_else(|| self.fault("is missing"))?;
         if text.is_empty() { Err(self.fault("is empty")) } else { Ok(text) }
     }
 
-    fn uuid(&self) -> Result<String, TokenFault> {
+    fn uuid(&self) -> Result<Cow<'a, str>, TokenFault> {
         let text = self.filled()?;
         if is_canonical_uuid(&text) {
             return Ok(text);

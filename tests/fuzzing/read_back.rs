@@ -1,6 +1,5 @@
 //! What is read back of records that handback wrote: the ledger's entry and the origin, both in headers.
 
-use bytes::Bytes;
 use handback::wire::{DeadLetter, Fingerprint, LedgerEntry, Outcome, OutcomeKind, Record, names, source_of};
 
 use super::text::{record, record_of};
@@ -88,7 +87,7 @@ pub(crate) fn outcome_is_read_back(outcome: &Outcome) {
         let written = record_of(out.headers.clone(), None);
         let all = written.headers.iter().map(|(name, value)| (name, value.map(|value| &value[..])));
         let (entry, topic) = LedgerEntry::in_headers(all);
-        (entry.map(|entry| Bytes::copy_from_slice(&entry.to_bytes())), topic.map(<[u8]>::to_vec))
+        (entry, topic.map(<[u8]>::to_vec))
     };
     assert_eq!(entry, outcome.ledger, "the ledger's entry");
     assert_eq!(topic.as_deref(), Some(outcome.source.topic.as_bytes()));

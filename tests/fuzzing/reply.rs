@@ -149,8 +149,7 @@ fn accepted(record: &Record, limits: &Limits, reply: &Reply) {
         metadata: reply.metadata.clone(),
         cloud_event: reply.event.clone(),
         traceparent: reply.traceparent.clone(),
-        target_key: reply.target.key(),
-        ledger: LedgerEntry::of(&reply.target, reply, origin().offset).map(|it| Bytes::copy_from_slice(&it.to_bytes())),
+        ledger: LedgerEntry::of(&reply.target, reply, origin().offset),
         ..Outcome::new(OutcomeKind::Applied, origin(), 0, 1)
     };
     read_back::outcome_is_read_back(&outcome);

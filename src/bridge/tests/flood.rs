@@ -186,7 +186,7 @@ fn duplicates_and_closed_workflows_are_no_flood() {
         stage.engine.always(not_found());
         stage.engine.on_look(|target| {
             let Target::Token(token) = target else { unreachable!("all replies are by token") };
-            let activity_id = token.claims().activity_id.clone();
+            let activity_id = token.claims().activity_id.to_owned();
             let past = Past { schedule_id: 5, activity_id, attempt: Some(0), last_failure: None, closing: None };
             let history = Some(History { activities: vec![past], cut_short: None });
             let closed = Some(CloseStatus::Terminated);

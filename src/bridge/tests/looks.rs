@@ -261,7 +261,7 @@ fn cancels_that_wait_do_not_hold_up_good_replies() {
         async |stage| {
             stage.engine.on_look(|target| {
                 let Target::Token(token) = target else { unreachable!() };
-                Ok(open(&token.claims().activity_id, 0, STARTED))
+                Ok(open(token.claims().activity_id, 0, STARTED))
             });
             let cancels = (0..10).map(|n| reply(token(&format!("c{n}")), Answer::Cancel { details: None }));
             stage.deliver(P0, cancels.chain(completes(0..50)).collect::<Vec<_>>());

@@ -240,11 +240,11 @@ impl Engine for Rc<EngineModel> {
     async fn call(&self, call: Call<'_>) -> Result<Accepted, CallError> {
         let _running = Running::new(self);
         let activity = match call.target {
-            Target::Token(token) => &token.claims().activity_id,
+            Target::Token(token) => token.claims().activity_id,
             Target::ById(id) => &id.activity_id,
         };
         let called = Called {
-            activity: activity.clone(),
+            activity: activity.to_owned(),
             target: call.target.clone(),
             action: call.answer.action(),
             identity: call.identity.to_owned(),

@@ -113,7 +113,7 @@ impl Weather {
     /// What a look shows: now and then nothing, or what decides still runs and hides the event.
     pub(super) fn look(&self, target: &Target) -> Result<Sight, CallError> {
         let activity = match target {
-            Target::Token(token) => &token.claims().activity_id,
+            Target::Token(token) => token.claims().activity_id,
             Target::ById(id) => &id.activity_id,
         };
         if !self.calm.get() && (self.down.get() || self.chance(20)) {
@@ -130,7 +130,7 @@ impl Weather {
             content: Content::completed(called.payload.clone()),
             identity: called.identity.clone(),
         });
-        let activity_id = activity.clone();
+        let activity_id = activity.to_owned();
         let past = Past { schedule_id: 5, activity_id, attempt: Some(0), last_failure: None, closing };
         let history = Some(History { activities: vec![past], cut_short: None });
         Ok(Sight::Workflow(WorkflowSight { history, ..WorkflowSight::default() }))

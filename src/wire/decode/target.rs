@@ -74,9 +74,9 @@ pub(super) fn resolve(
 fn agree(token: &TaskToken, ids: &Ids<'_>, words: &Words) -> Result<(), Fault> {
     let claims = token.claims();
     let pairs = [
-        (&ids.workflow_id, &claims.workflow_id, words.workflow_id),
-        (&ids.run_id, &claims.run_id, words.run_id),
-        (&ids.activity_id, &claims.activity_id, words.activity_id),
+        (&ids.workflow_id, claims.workflow_id, words.workflow_id),
+        (&ids.run_id, claims.run_id, words.run_id),
+        (&ids.activity_id, claims.activity_id, words.activity_id),
     ];
     for (given, claimed, word) in pairs {
         if given.as_ref().is_some_and(|given| given != claimed) {

@@ -104,7 +104,7 @@ fn written() -> Vec<(&'static str, OutRecord)> {
     let outcome = Outcome {
         activity: Some(by_token.activity()),
         traceparent: Some("00".into()),
-        ledger: Some(Bytes::from_static(b"x")),
+        ledger: LedgerEntry::parse(&[0; LedgerEntry::LEN]),
         ..Outcome::new(OutcomeKind::Applied, origin(), 0, 0)
     };
     let request = Request {

@@ -9,7 +9,6 @@ fn applied() -> Outcome {
         activity: Some(ActivityRef { domain: Some("orders".into()), ..Target::Token(token()).into_activity() }),
         fingerprint: Some(Fingerprint::from_bytes([0x9f; 16])),
         attempts: 1,
-        target_key: Target::Token(token()).key(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         ..Outcome::new(OutcomeKind::Applied, origin(), 1_795_341_607_120, 1_795_341_607_131)
     }
@@ -44,11 +43,16 @@ fn an_outcome_is_written_as_the_contract_shows_it() {
 
 #[test]
 fn an_outcome_without_a_target_is_keyed_by_its_source() {
-    let outcome =
-        Outcome { ledger: Some(Bytes::from_static(&[1, 2])), ..Outcome::new(OutcomeKind::Rejected, origin(), 0, 0) };
+    let entry = LedgerEntry {
+        target: [1; 16],
+        fingerprint: Fingerprint::from_bytes([2; 16]),
+        idempotency_key: None,
+        offset: 1187,
+    };
+    let outcome = Outcome { ledger: Some(entry), ..Outcome::new(OutcomeKind::Rejected, origin(), 0, 0) };
     let record = outcome.into_record("activity-outcomes".into(), 4);
     assert_eq!(record.key.unwrap(), "source:activity-replies/4/1187");
-    assert_eq!(record.headers.last(names::LEDGER).unwrap()[..], [1, 2]);
+    assert_eq!(record.headers.last(names::LEDGER).unwrap()[..], entry.to_bytes());
     assert_eq!(record.headers.last(names::ACTIVITY_TYPE), None);
 }
 
