@@ -1,5 +1,6 @@
 //! The shared heart of an engine, and how a request is carried out.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,9 +38,19 @@ pub(super) struct Core {
     pub(super) options: Options,
     pub(super) faults: Faults,
     pub(super) calls: Calls,
-    /// Whether respond and heartbeat calls are answered with OK unread.
-    pub(super) is_sink: bool,
+    /// Set where respond and heartbeat calls are answered with OK unread.
+    pub(super) sink: Option<Sink>,
     state: Mutex<State>,
+}
+
+/// What a sink is asked about a respond or heartbeat call, given its body as received (a gRPC frame): how long to wait
+/// before it is answered with OK, or `None` if it is to be answered as by an engine.
+pub(super) struct Sink(pub(super) Box<dyn Fn(&[u8]) -> Option<Duration> + Send + Sync>);
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
 }
 
 /// What becomes of a call's stream.
@@ -52,8 +63,8 @@ pub(super) enum Outcome {
 }
 
 impl Core {
-    pub(super) fn new(options: Options, is_sink: bool) -> Core {
-        Core { options, is_sink, ..Core::default() }
+    pub(super) fn new(options: Options, sink: Option<Sink>) -> Core {
+        Core { options, sink, ..Core::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::books::{self, Books};
-use super::core::{Core, Options, keep_time};
+use super::core::{Core, Options, Sink, keep_time};
 use super::faults::Faults;
 use super::method::Method;
 use super::plan::Plan;
@@ -67,7 +67,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::start`].
     pub fn with(listener: TcpListener, options: Options) -> io::Result<Engine> {
-        Engine::serve(listener, Core::new(options, false))
+        Engine::serve(listener, Core::new(options, None))
     }
 
     /// An engine that answers every respond and heartbeat call with OK without reading it: a load sink for benches.
@@ -76,7 +76,20 @@ impl Engine {
     /// # Errors
     /// As [`Engine::start`].
     pub fn sink(listener: TcpListener) -> io::Result<Engine> {
-        Engine::serve(listener, Core::new(Options::default(), true))
+        Engine::watched_sink(listener, |_| Some(Duration::ZERO))
+    }
+
+    /// As [`Engine::sink`], asking `watch` about each respond or heartbeat call. It is given the body as received (five
+    /// bytes of gRPC frame, then the message) and says how long to wait before the call is answered, or `None` if it
+    /// is to be answered as by an engine. A wait is rounded up to whole milliseconds.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn watched_sink(
+        listener: TcpListener,
+        watch: impl Fn(&[u8]) -> Option<Duration> + Send + Sync + 'static,
+    ) -> io::Result<Engine> {
+        Engine::serve(listener, Core::new(Options::default(), Some(Sink(Box::new(watch)))))
     }
 
     fn serve(listener: TcpListener, core: Core) -> io::Result<Engine> {

@@ -72,8 +72,11 @@ async fn stream(core: Arc<Core>, request: Request<RecvStream>, mut respond: Send
     let Some(body) = read(body).await else {
         return respond.send_reset(Reason::REFUSED_STREAM);
     };
-    if core.is_sink && swallow(&core, head.uri.path(), &mut respond) {
-        return;
+    if let Some(pause) = swallows(&core, head.uri.path(), &body) {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        return answer(&mut respond, &[], success());
     }
     let outcome = tokio::select! {
         outcome = outcome(&core, &head, body) => outcome,
@@ -105,16 +108,13 @@ async fn outcome(core: &Core, head: &tonic::codegen::http::request::Parts, body:
     }
 }
 
-/// Answers a respond or heartbeat call with OK, unread.
-fn swallow(core: &Core, path: &str, respond: &mut SendResponse<Bytes>) -> bool {
-    match Method::from_path(path) {
-        Some(method) if method.is_answer() => {
-            core.calls.count(method);
-            answer(respond, &[], success());
-            true
-        }
-        _ => false,
-    }
+/// Whether a sink answers this call with OK, unread, and how long it waits before.
+fn swallows(core: &Core, path: &str, body: &[u8]) -> Option<Duration> {
+    let sink = core.sink.as_ref()?;
+    let method = Method::from_path(path).filter(|method| method.is_answer())?;
+    let pause = sink.0(body)?;
+    core.calls.count(method);
+    Some(pause)
 }
 
 /// The whole body, or `None` if it broke off or is too large.
