@@ -48,7 +48,8 @@ impl Watch {
         } else {
             self.repeats += 1;
         }
-        Some(Duration::from_millis(if self.pause_ms == 0 { 0 } else { fastrand::u64(0..=self.pause_ms) }))
+        // The timer adds up to a millisecond, which the range leaves out.
+        Some(Duration::from_millis(if self.pause_ms == 0 { 0 } else { fastrand::u64(0..self.pause_ms) }))
     }
 
     fn told(&mut self, line: &str) {
