@@ -74,11 +74,11 @@ pub(crate) fn play(role: &str, peer: Peer, sink: &mut Sink, rules: &Rules, turn:
     sink.judge(running.child.id());
     let [first, half, end] = [1, rules.records, total].map(|records| mark(sink, &mut running, records));
     let mut late = trickle(&stage, rules, sink, &mut running);
-    must_commit(&stage, (total + late.len()) as i64, rules.partitions, &mut running);
     let (repeats, _) = sink.tell();
     if repeats > 0 {
         running.fail(&format!("{} called {repeats} times for records that it had called for", peer.title()));
     }
+    must_commit(&stage, (total + late.len()) as i64, rules.partitions, &mut running);
     let (low_p50_ms, low_p99_ms) = percentiles(&mut late);
     Figures {
         cold: part(rules.records, &first, &half, half.cpu_us),

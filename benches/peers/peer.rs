@@ -44,7 +44,7 @@ impl Peer {
             Peer::Go => "Go: franz-go, grpc-go",
             Peer::Futures => "JVM: poll loop, futures",
             Peer::Parallel => "JVM: parallel-consumer",
-            Peer::Official => "JVM: the same, Cadence client",
+            Peer::Official => "JVM: parallel, Cadence client",
             Peer::Bare => "Rust: bare loop, tonic",
             Peer::Handback => "handback, everything on",
         }

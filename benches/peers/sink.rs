@@ -29,7 +29,9 @@ struct Watch {
     pause_ms: u64,
     marks: Vec<usize>,
     pid: u32,
+    /// Numbers of the records of the full load, and times of those of the low load, that have come.
     seen: HashSet<u64, rustc_hash::FxBuildHasher>,
+    sent: HashSet<u64, rustc_hash::FxBuildHasher>,
     repeats: usize,
     late: Vec<u64>,
 }
@@ -38,18 +40,27 @@ impl Watch {
     /// Counts a call, and says how long its answer takes; `None` for what is no record of the bench (handback's probe).
     fn call(&mut self, body: &[u8]) -> Option<Duration> {
         let workflow = workflow_id(body)?;
-        if let Some(sent) = workflow.strip_prefix(SENT) {
-            self.late.push(now_us().saturating_sub(sent.parse().ok()?));
-        } else if self.seen.insert(workflow.strip_prefix("order-")?.parse().ok()?) {
-            let count = self.seen.len();
-            if count == 1 || self.marks.contains(&count) {
-                println!("mark {count} {} {} {}", now_us(), cpu_us(self.pid), peak_kib(self.pid));
-            }
+        let (is_sent, number) = match workflow.strip_prefix(SENT) {
+            Some(sent) => (true, sent),
+            None => (false, workflow.strip_prefix("order-")?),
+        };
+        let number: u64 = number.parse().ok()?;
+        if is_sent && self.sent.insert(number) {
+            self.late.push(now_us().saturating_sub(number));
+        } else if !is_sent && self.seen.insert(number) {
+            self.mark();
         } else {
             self.repeats += 1;
         }
         // The timer adds up to a millisecond, which the range leaves out.
         Some(Duration::from_millis(if self.pause_ms == 0 { 0 } else { fastrand::u64(0..self.pause_ms) }))
+    }
+
+    fn mark(&self) {
+        let count = self.seen.len();
+        if count == 1 || self.marks.contains(&count) {
+            println!("mark {count} {} {} {}", now_us(), cpu_us(self.pid), peak_kib(self.pid));
+        }
     }
 
     fn told(&mut self, line: &str) {
