@@ -45,7 +45,9 @@ pub(super) struct Core {
 
 /// What a sink is asked about a respond or heartbeat call, given its body as received (a gRPC frame): how long to wait
 /// before it is answered with OK, or `None` if it is to be answered as by an engine.
-pub(super) struct Sink(pub(super) Box<dyn Fn(&[u8]) -> Option<Duration> + Send + Sync>);
+type Watch = dyn Fn(&[u8]) -> Option<Duration> + Send + Sync;
+
+pub(super) struct Sink(pub(super) Box<Watch>);
 
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
