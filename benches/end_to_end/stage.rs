@@ -18,13 +18,13 @@ use tokio::net::TcpListener;
 use super::figures::Stage;
 
 /// What `handback topics create` makes.
-const PARTITIONS: usize = 12;
+pub(crate) const PARTITIONS: usize = 12;
 
 /// The mock drops the oldest records of a partition beyond 5 MiB: longer runs need more partitions.
 const RECORDS_PER_PARTITION: usize = 8_500;
 
 /// Size of an envelope, as in the measurements that this bench is compared with.
-const ENVELOPE: usize = 510;
+pub(crate) const ENVELOPE: usize = 510;
 
 pub(crate) fn play(records: usize) {
     let partitions = PARTITIONS.max(records.div_ceil(RECORDS_PER_PARTITION)) as i32;
@@ -67,7 +67,7 @@ pub(crate) async fn create(stage: &Stage, topic: &str, partitions: i32) {
     assert!(created.iter().all(Result::is_ok), "{created:?}");
 }
 
-fn fill(stage: &Stage, records: usize, partitions: i32) {
+pub(crate) fn fill(stage: &Stage, records: usize, partitions: i32) {
     let producer: ThreadedProducer<_> = ClientConfig::new()
         .set("bootstrap.servers", &stage.brokers)
         .set("linger.ms", "20")
@@ -76,7 +76,7 @@ fn fill(stage: &Stage, records: usize, partitions: i32) {
         .unwrap();
     let topic = stage.topic("replies");
     for number in 0..records {
-        let value = envelope(&format!("order-{number:08}"), number);
+        let value = envelope(&format!("order-{number:08}"));
         let partition = number as i32 % partitions;
         producer
             .send(BaseRecord::<(), _>::to(&topic).partition(partition).payload(&value))
@@ -86,15 +86,15 @@ fn fill(stage: &Stage, records: usize, partitions: i32) {
     producer.flush(Timeout::After(Duration::from_secs(60))).unwrap();
 }
 
-/// A reply of [`ENVELOPE`] bytes; every record answers an activity of its own.
-pub(crate) fn envelope(workflow_id: &str, number: usize) -> String {
+/// A reply of [`ENVELOPE`] bytes to an activity of that workflow.
+pub(crate) fn envelope(workflow_id: &str) -> String {
     let token = serde_json::json!({
         "domainId": "0197b3b0-0000-7000-8000-000000000001", "workflowId": workflow_id,
-        "workflowType": "OrderWorkflow", "runId": format!("b5c5b5c5-0000-4000-8000-{number:012x}"),
+        "workflowType": "OrderWorkflow", "runId": "b5c5b5c5-0000-4000-8000-000000000001",
         "scheduleId": 12, "scheduleAttempt": 0, "activityId": "3", "activityType": "ChargeCard",
     });
     let token = BASE64_STANDARD.encode(token.to_string());
-    let head = format!(r#"{{"task_token":"{token}","result":{{"charge_id":"ch_{number:08}","note":""#);
+    let head = format!(r#"{{"task_token":"{token}","result":{{"charge_id":"ch_{workflow_id}","note":""#);
     let pad = ENVELOPE.saturating_sub(head.len() + 3);
     format!("{head}{}\"}}}}", "x".repeat(pad))
 }

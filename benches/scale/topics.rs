@@ -52,7 +52,7 @@ impl Topics {
     pub(crate) fn reply(&self, from: usize, records: usize) {
         let topic = self.stage.topic("replies");
         for number in from..from + records {
-            let value = stage::envelope(&format!("order-{}-{number:08}", now()), number);
+            let value = stage::envelope(&format!("order-{}-{number:08}", now()));
             self.send(&topic, number as i32 % self.partitions, &value, None);
         }
     }

@@ -303,6 +303,22 @@ async fn a_sink_answers_unread() {
 }
 
 #[tokio::test]
+async fn a_watched_sink_waits_as_told_and_leaves_to_the_engine_what_it_does_not_want() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pause = Duration::from_millis(30);
+    let engine = Engine::watched_sink(listener, move |body| body.ends_with(b"mine").then_some(pause)).unwrap();
+    let wire = Wire::connect(&engine.address().to_string()).await.unwrap();
+    let path = Method::Completed.path();
+    let began = Instant::now();
+    let mine = wire.send(path, Head::default(), Bytes::from_static(b"mine")).await;
+    assert_eq!((mine.code, mine.shape), (0, Shape::Message));
+    assert!(began.elapsed() >= pause);
+    let other = wire.call(path, &completion(&Bytes::from_static(b"{}"))).await;
+    assert_eq!((other.code, other.message.as_str()), (Code::InvalidArgument as i32, "DomainID is empty."));
+    assert_eq!(engine.calls(Method::Completed), 2);
+}
+
+#[tokio::test]
 async fn a_stopped_engine_is_gone() {
     let bench = Bench::start().await;
     let address = bench.engine.address();
