@@ -10,7 +10,7 @@ use handback::cadence::api;
 use handback::dev::engine::{ActivityPlan, Engine, Method, Plan};
 use rdkafka::producer::BaseRecord;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tonic::transport::Channel;
 
 use super::game::{self, Rules, percentiles, slow_producer};
@@ -74,6 +74,8 @@ async fn reply(
     let topic = stage.topic("replies");
     let mut sent = HashMap::new();
     let mut step = interval(STEP);
+    // What is late because the process had to start must not come at once.
+    step.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for (number, (workflow, value)) in replies.iter().enumerate() {
         if number == WARM_UP {
             // Those before may have waited for the process to start.
