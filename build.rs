@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = SERVICES.map(|name| format!("uber/cadence/api/v1/{name}.proto"));
     let descriptors = protox::compile(files.iter().map(Path::new), [Path::new("proto")])?;
     tonic_prost_build::configure()
+        .codec_path("crate::cadence::codec::Small")
         // Tokens and payloads stay slices of what Kafka delivered.
         .bytes(".uber.cadence.api.v1.Payload")
         .bytes(".uber.cadence.api.v1.Failure")

@@ -26,8 +26,10 @@ pub(crate) struct Partition {
     /// Delivered records that may not start yet: the partition is too far ahead, a lane is full, its topic is stopped, or they
     /// are not due.
     pub(crate) held: VecDeque<Delivered>,
-    /// Whether records are held and the consumer was told to pause.
+    /// Whether what comes is held back.
     pub(crate) blocked: bool,
+    /// Whether the consumer was told to pause because of that.
+    pub(crate) paused: bool,
     /// Records started and not finished.
     pub(crate) started: usize,
     /// Revoked: nothing may start.
@@ -67,6 +69,7 @@ impl Partitions {
                 life: Rc::default(),
                 held: VecDeque::new(),
                 blocked: false,
+                paused: false,
                 started: 0,
                 draining: false,
                 opening: None,
@@ -152,14 +155,31 @@ impl Partitions {
         self.0.values_mut().filter(|p| p.opening == Some(ticket)).for_each(|p| p.opening = None);
     }
 
-    /// Holds back what comes for these partitions, although nothing is held yet. Answers those that were read until now.
+    /// Holds back what comes for these partitions, although nothing is held yet. Answers those that were read until now, and
+    /// are to be paused.
     pub(crate) fn block(&mut self, these: impl Fn(PartitionId) -> bool) -> Vec<PartitionId> {
-        let open = self.0.iter_mut().filter(|(id, p)| these(**id) && !p.blocked && !p.draining);
+        let open = self.0.iter_mut().filter(|(id, p)| these(**id) && !p.paused && !p.draining);
         let block = |(id, partition): (&PartitionId, &mut Partition)| {
             partition.blocked = true;
+            partition.paused = true;
             *id
         };
         open.map(block).collect()
+    }
+
+    /// Those that hold records back and were not paused, which they are to be now.
+    pub(crate) fn pause_held(&mut self) -> Vec<PartitionId> {
+        let held = self.0.iter_mut().filter(|(_, p)| p.blocked && !p.paused && !p.draining);
+        let pause = |(id, partition): (&PartitionId, &mut Partition)| {
+            partition.paused = true;
+            *id
+        };
+        held.map(pause).collect()
+    }
+
+    /// Whether a partition holds records back until its ledger is read.
+    pub(crate) fn hold_for_ledgers(&self) -> bool {
+        self.0.values().any(|p| p.opening.is_some() && !p.held.is_empty())
     }
 
     /// Partitions that hold records back.

@@ -149,8 +149,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 return Ending::Drained;
             }
             let leave_by = self.leave_by();
-            let hungry =
-                self.backlog.is_empty() && self.ready.is_empty() && drain_until.is_none() && core.gate.admits();
+            let hungry = self.backlog.is_empty()
+                && self.ready.is_empty()
+                && drain_until.is_none()
+                && core.gate.admits()
+                && !(self.opens_soon() && self.partitions.hold_for_ledgers());
             tokio::select! {
                 biased;
                 control = intake.control.recv() => match control.map(|control| self.control(control)) {
@@ -234,6 +237,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.log.command(Command::Store(committable));
         }
         self.open_overdue();
+        self.pause_slow_openings();
         self.tend_floods();
         self.retry_held();
         // One reply goes first, but with none in hand there is none to wait for: an idle process is ready.
@@ -252,7 +256,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         if pause == std::mem::replace(&mut self.paused, pause) {
             return;
         }
-        let readable = self.partitions.iter().filter(|(_, p)| !p.blocked).map(|(id, _)| id).collect();
+        let readable = self.partitions.iter().filter(|(_, p)| !p.paused).map(|(id, _)| id).collect();
         self.core.log.command(if pause { Command::Pause(readable) } else { Command::Resume(readable) });
     }
 

@@ -1,6 +1,7 @@
 //! The only room that knows tonic, prost and the generated code.
 
 mod client;
+pub(crate) mod codec;
 mod line;
 mod looking;
 mod pace;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::books::{Act, OUTCOMES, transient};
+use super::books::{Act, Event, OUTCOMES, transient};
 use super::model::{Step, not_found, refused};
 use super::support::{
     P0, P1, Stage, WITHOUT_LEDGER, complete, fail, heartbeat, millis, play, play_with, seconds, token,
@@ -164,6 +164,23 @@ fn replies_wait_for_their_partitions_ledger_and_for_no_other() {
         stage.log.tell_ledger(second);
         stage.eventually_stored(P2, 1).await;
         assert!(stage.log.paused.borrow().is_empty());
+    });
+}
+
+/// A resume takes librdkafka up to a second.
+#[test]
+fn a_partition_whose_ledger_comes_soon_is_not_paused() {
+    play(async |stage| {
+        stage.pass(millis(10)).await;
+        stage.log.mute.set(true);
+        stage.log.assign(&[P1]);
+        stage.deliver(P1, (0..300).map(|n| complete(&format!("b{n}"))).collect::<Vec<_>>());
+        stage.pass(millis(400)).await;
+        assert_eq!(stage.engine.total(), 0, "not before its ledger is there");
+        let ask = *stage.log.asked.borrow().last().unwrap();
+        stage.log.tell_ledger(ask);
+        stage.eventually_stored(P1, 300).await;
+        assert!(!stage.log.events.borrow().iter().any(|event| matches!(event, Event::Paused(_))));
     });
 }
 

@@ -117,11 +117,13 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         TakenUp::Yes
     }
 
-    /// Holds a record back and pauses its partition.
+    /// Holds a record back and pauses its partition, unless that is soon over.
     fn block(&mut self, id: PartitionId, epoch: Epoch, delivered: Delivered) {
+        let soon = self.opens_soon();
         let Some(partition) = self.partitions.open(id, epoch) else { return };
         partition.held.push_back(delivered);
-        if !std::mem::replace(&mut partition.blocked, true) && !self.paused {
+        partition.blocked = true;
+        if !(soon && partition.is_opening()) && !std::mem::replace(&mut partition.paused, true) && !self.paused {
             self.core.log.command(Command::Pause(vec![id]));
         }
     }
@@ -141,7 +143,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 if let Some(back) = back {
                     partition.held.push_front(back);
                 }
-                if !partition.blocked && !self.paused {
+                if !partition.blocked && std::mem::replace(&mut partition.paused, false) && !self.paused {
                     self.core.log.command(Command::Resume(vec![id]));
                 }
                 break;

@@ -9,7 +9,12 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use super::Worker;
-use crate::bridge::seams::{Engine, Log, PartitionId, Piece, ReadBack, Reading};
+use crate::bridge::seams::{Command, Engine, Log, PartitionId, Piece, ReadBack, Reading};
+
+/// A ledger is usually read in less than this. So long nothing more is taken from the consumer once replies wait for it,
+/// and their partition is not paused: librdkafka's threads sleep through a resume for up to a second (2.12.1:
+/// `rd_kafka_toppar_pause_resume` wakes nobody).
+const SOON: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// A ledger that is being read.
 pub(super) struct Opening {
@@ -45,6 +50,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
     }
 
+    /// Whether a ledger is being read that is probably there soon.
+    pub(super) fn opens_soon(&self) -> bool {
+        self.openings.iter().any(|opening| opening.began.elapsed() < SOON)
+    }
+
     /// Takes in a piece of a ledger.
     pub(super) fn take_in(&mut self, piece: Piece) {
         let Piece { ticket, partition, entries, next, reading } = piece;
@@ -78,6 +88,17 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let overdue: Vec<_> = self.openings.extract_if(.., |opening| opening.deadline <= now).collect();
         for Opening { ticket, partition, .. } in overdue {
             self.open_without(ticket, partition, "ledger.load_timeout is over");
+        }
+    }
+
+    /// Pauses partitions whose ledger takes longer.
+    pub(super) fn pause_slow_openings(&mut self) {
+        if self.opens_soon() {
+            return;
+        }
+        let held = self.partitions.pause_held();
+        if !held.is_empty() && !self.paused {
+            self.core.log.command(Command::Pause(held));
         }
     }
 
