@@ -123,7 +123,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let Some(partition) = self.partitions.open(id, epoch) else { return };
         partition.held.push_back(delivered);
         partition.blocked = true;
-        if !(soon && partition.is_opening()) && !std::mem::replace(&mut partition.paused, true) && !self.paused {
+        if soon && partition.is_opening() {
+            return;
+        }
+        if !std::mem::replace(&mut partition.paused, true) && !self.paused {
             self.core.log.command(Command::Pause(vec![id]));
         }
     }
