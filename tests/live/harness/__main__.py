@@ -15,6 +15,7 @@ from typing import Callable
 from . import build, examples, procs, term
 from .kafka import Kafka
 from .paths import DATA, GROUPS, LOGS
+from .procs import NotAsked
 from .scenarios import ALL, Scenario
 from .stack import Failed, Stack
 
@@ -33,9 +34,12 @@ def main() -> int:
     p.add_argument("--list", action="store_true", help="list the scenarios and exit")
     p.add_argument("--keep", action="store_true", help="afterwards leave the stack up until Ctrl-C, with a bridge, and keep its data")
     p.add_argument("--build", action="store_true", help="only build the parts that are not handback itself")
-    p.add_argument("--on-kafka", metavar="COMMAND", nargs=argparse.REMAINDER,
+    p.add_argument("--on-kafka", metavar="COMMAND ...",
                    help="run this command beside a Kafka broker of its own, whose address is in HANDBACK_BENCH_BROKERS")
     p.add_argument("--sweep", action="store_true", help=argparse.SUPPRESS)
+    if sys.argv[1:2] == ["--on-kafka"] and sys.argv[2:]:
+        # Not parsed: a command has options, and a "--", of its own.
+        return run(lambda: on_kafka(sys.argv[2:]), keep=False)
     a = p.parse_args()
     if a.sweep:
         procs.sweep()
@@ -47,8 +51,6 @@ def main() -> int:
     unknown = set(a.only or []) - {s.name for s in ALL}
     if unknown:
         p.error(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
-    if a.on_kafka:
-        return run(lambda: on_kafka(a.on_kafka), keep=False)
     chosen = [s for s in ALL if not a.only or s.name in a.only]
     return run(lambda: scenarios(chosen, a.keep, a.build), a.keep)
 
@@ -120,7 +122,13 @@ def _one(s: Scenario, stack: Stack) -> tuple[Exception | None, str | None, float
     with term.Doing(f"{s.name}: {s.title}") as doing:
         try:
             stack.must_run()
-            note = s.run(stack)
+            try:
+                note = s.run(stack)
+            except NotAsked as why:
+                if not s.timers:
+                    raise
+                term.line(f"          {s.name}: once more, because {why}")
+                note = s.run(stack)
             stack.must_run()
         except (Failed, AssertionError) as e:
             fault = e

@@ -25,6 +25,10 @@ class Failed(Exception):
         self.log = log
 
 
+class NotAsked(Failed):
+    """The engine's worker did not publish a request in time: handback had no part in it yet."""
+
+
 def _start_time(pid: int) -> str | None:
     """Clock tick at which a process started: tells it from a later one with the same id."""
     try:

@@ -12,7 +12,7 @@ from .cadence import Cadence, Worker
 from .examples import requests
 from .kafka import Kafka
 from .paths import SOURCES
-from .procs import Failed, Proc, wait_for
+from .procs import Failed, NotAsked, Proc, wait_for
 from .topics import Rec, Sender, Tail
 
 GROUP = "handback-live"
@@ -57,8 +57,11 @@ class Site:
 
     def request_of(self, workflow_id: str, attempt: int = 0, topics: dict | None = None) -> Rec:
         topics = topics or self.main
-        return self.tail.wait(f"the request of {workflow_id}", topics["requests"],
-                              lambda r: (a := r.json["activity"])["workflow_id"] == workflow_id and a["attempt"] == attempt)[0]
+        try:
+            return self.tail.wait(f"the request of {workflow_id}", topics["requests"],
+                                  lambda r: (a := r.json["activity"])["workflow_id"] == workflow_id and a["attempt"] == attempt)[0]
+        except Failed as fault:
+            raise NotAsked(f"{fault} (attempt {attempt})", fault.log) from None
 
     def replies_of(self, workflow_id: str, count: int, topics: dict | None = None) -> list[Rec]:
         """Replies to the activities of a workflow, in the order of their partition (they have the same key)."""

@@ -113,7 +113,7 @@ def repeats(stack: Stack) -> None:
     stack.books.committed(GROUP, stack.main)
 
 
-@scenario("superseded")
+@scenario("superseded", timers=True)
 def superseded(stack: Stack) -> None:
     """late reply to an attempt that timed out and was retried: superseded, and why"""
     stack.bridge()
