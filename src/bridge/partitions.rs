@@ -157,24 +157,14 @@ impl Partitions {
 
     /// Holds back what comes for these partitions, although nothing is held yet. Answers those that were read until now, and
     /// are to be paused.
-    pub(crate) fn block(&mut self, these: impl Fn(PartitionId) -> bool) -> Vec<PartitionId> {
-        let open = self.0.iter_mut().filter(|(id, p)| these(**id) && !p.paused && !p.draining);
+    pub(crate) fn block(&mut self, these: impl Fn(PartitionId, &Partition) -> bool) -> Vec<PartitionId> {
+        let open = self.0.iter_mut().filter(|(id, p)| !p.paused && !p.draining && these(**id, p));
         let block = |(id, partition): (&PartitionId, &mut Partition)| {
             partition.blocked = true;
             partition.paused = true;
             *id
         };
         open.map(block).collect()
-    }
-
-    /// Those that hold records back and were not paused, which they are to be now.
-    pub(crate) fn pause_held(&mut self) -> Vec<PartitionId> {
-        let held = self.0.iter_mut().filter(|(_, p)| p.blocked && !p.paused && !p.draining);
-        let pause = |(id, partition): (&PartitionId, &mut Partition)| {
-            partition.paused = true;
-            *id
-        };
-        held.map(pause).collect()
     }
 
     /// Whether a partition holds records back until its ledger is read.

@@ -142,10 +142,11 @@ impl Producer {
         let give_up = Instant::now() + within;
         loop {
             let in_time = self.inner.flush(give_up.saturating_duration_since(Instant::now())).is_ok();
-            // The last delivery of a turn begins the next one.
             if !in_time || self.inner.context().turns.is_empty() {
                 return in_time;
             }
+            // The last delivery of a turn begins the next one, unless that found no room.
+            self.inner.context().told(Lane::NONE);
         }
     }
 

@@ -150,20 +150,26 @@ impl Pump {
     /// Commands first: they are cheap, and stores must not wait for records.
     fn obey(&mut self) -> Turn {
         let context = self.consumer.context().clone();
-        loop {
-            let Some(command) = context.inbox().next() else { return Turn::Next };
+        let mut pauses_changed = false;
+        while let Some(command) = context.inbox().next() {
             match command {
                 Command::Store(offsets) => context.store(&self.consumer, offsets),
-                Command::Pause(ids) => self.set_paused(&ids, true),
-                Command::Resume(ids) => self.set_paused(&ids, false),
+                Command::Pause(ids) => {
+                    context.partitions().set_paused(&ids, true);
+                    pauses_changed = true;
+                }
+                Command::Resume(ids) => {
+                    context.partitions().set_paused(&ids, false);
+                    pauses_changed = true;
+                }
                 Command::Close => return Turn::Last,
             }
         }
-    }
-
-    fn set_paused(&self, ids: &[PartitionId], paused: bool) {
-        self.context().partitions().set_paused(ids, paused);
-        self.context().apply_pauses(&self.consumer);
+        // All at once: librdkafka is waited for at each call, and ledgers that come resume their partitions one by one.
+        if pauses_changed {
+            context.apply_pauses(&self.consumer);
+        }
+        Turn::Next
     }
 
     /// One call into librdkafka, which may run callbacks; a record goes to `held`.

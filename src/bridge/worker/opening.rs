@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use super::Worker;
-use crate::bridge::seams::{Command, Engine, Log, PartitionId, Piece, ReadBack, Reading};
+use crate::bridge::seams::{Engine, Log, PartitionId, Piece, ReadBack, Reading};
 
 /// A ledger is usually read in less than this. So long nothing more is taken from the consumer once replies wait for it,
 /// and their partition is not paused: librdkafka's threads sleep through a resume for up to a second (2.12.1:
@@ -93,12 +93,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 
     /// Pauses partitions whose ledger takes longer.
     pub(super) fn pause_slow_openings(&mut self) {
-        if self.opens_soon() {
-            return;
-        }
-        let held = self.partitions.pause_held();
-        if !held.is_empty() && !self.paused {
-            self.core.log.command(Command::Pause(held));
+        if !self.opens_soon() {
+            self.hold_where(|_, partition| partition.blocked);
         }
     }
 
