@@ -12,6 +12,8 @@ mod consumer;
 mod deliveries;
 mod errors;
 mod inbox;
+#[allow(unsafe_code, reason = "calls of librdkafka that its Rust wrapper does not offer")]
+mod native;
 mod partitions;
 mod positions;
 mod produce_fault;
