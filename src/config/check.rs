@@ -32,7 +32,7 @@ const OWNED: [(&str, &str); 18] = [
     ("enable.auto.offset.store", "offsets are stored once outcomes are durable"),
     ("auto.offset.reset", "no offset may ever be skipped silently; see topics.on_retention_gap"),
     ("partition.assignment.strategy", "only cooperative-sticky lets other partitions go on in a rebalance"),
-    ("enable.partition.eof", "handback does not use it"),
+    ("enable.partition.eof", "handback needs to know where a partition ends"),
     ("acks", "outcomes are acknowledged by all in-sync replicas"),
     ("request.required.acks", "outcomes are acknowledged by all in-sync replicas"),
     ("enable.idempotence", "outcomes are written idempotently"),

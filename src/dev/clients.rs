@@ -110,5 +110,5 @@ pub(super) fn cluster_id(brokers: &str) -> String {
 
 /// A copy of a received record.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
-    copies::record(message, message.topic().into())
+    copies::record(message.into(), message.topic().into())
 }

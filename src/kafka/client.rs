@@ -94,7 +94,7 @@ pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
         ("auto.commit.interval.ms", millis(kafka.auto_commit_interval)),
         // Where to start is decided in the assign callback; nothing may be skipped behind its back.
         ("auto.offset.reset", "error".into()),
-        ("enable.partition.eof", "false".into()),
+        ("enable.partition.eof", "true".into()),
     ];
     // With `group.protocol=consumer` librdkafka refuses to start when any of the other three is set.
     match kafka.group_protocol {

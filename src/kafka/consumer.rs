@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{Conditions, Error, Observer};
 use super::inbox::Inbox;
+use super::native::EventConsumer;
 use super::partitions::Partitions;
 use super::positions::OnGap;
 use super::pump::Pump;
@@ -90,6 +92,7 @@ pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
     let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
     let names: Vec<&str> = spec.topics.iter().map(|t| &**t).collect();
     consumer.subscribe(&names).map_err(Error::Subscribe)?;
+    let consumer = EventConsumer::new(consumer).ok_or_else(no_queue)?;
 
     let pump = Pump::new(consumer, spec.topics, records_out);
     thread::Builder::new()
@@ -103,6 +106,11 @@ pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
     Ok(ConsumerHandle { control, records, commands, ended })
 }
 
+/// Only a consumer without a group has no queue of its own.
+fn no_queue() -> Error {
+    Error::Client(KafkaError::ClientCreation("a consumer needs group.id".to_owned()))
+}
+
 /// The given properties with those that belong to this file.
 fn own_properties(spec: &ConsumerSpec) -> ClientConfig {
     let mut config = spec.config.clone();
@@ -111,7 +119,8 @@ fn own_properties(spec: &ConsumerSpec) -> ClientConfig {
     config.set("enable.auto.offset.store", "false");
     // Never skip silently: every start is decided in `positions`.
     config.set("auto.offset.reset", "error");
-    config.set("enable.partition.eof", "false");
+    // The end of a partition is as good a proof as a record that it is read.
+    config.set("enable.partition.eof", "true");
     config.set("statistics.interval.ms", spec.statistics_interval.as_millis().to_string());
     if config.get("group.protocol") == Some("consumer") {
         // The broker decides these; librdkafka refuses to start when they are given.

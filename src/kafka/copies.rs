@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 
+use super::native::Message;
 use crate::wire::{Headers, Origin, Record};
 
 /// Headers to send; `None` when there are none.
@@ -19,16 +20,15 @@ pub(crate) fn headers(headers: &Headers) -> Option<OwnedHeaders> {
 
 /// A copy of a received record; a message kept alive would keep its consumer from closing. `topic` is the message's own,
 /// so that records can share it.
-pub(crate) fn record(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
+pub(crate) fn record(message: Message<'_>, topic: Arc<str>) -> Record {
     let bytes = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
-    let headers = message
-        .headers()
-        .map_or_else(Headers::new, |headers| headers.iter().map(|h| (h.key.to_owned(), bytes(h.value))).collect());
+    let header = |(name, value)| (String::from_utf8_lossy(name).into_owned(), bytes(value));
     let origin = Origin {
         topic,
         partition: message.partition(),
         offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
+        timestamp_ms: message.timestamp_ms(),
     };
-    Record { origin, key: bytes(message.key()), value: bytes(message.payload()), headers }
+    let headers: Headers = message.headers().map(header).collect();
+    Record { origin, key: bytes(message.key()), value: bytes(message.value()), headers }
 }

@@ -11,9 +11,10 @@ pub(crate) mod copies;
 mod consumer;
 mod deliveries;
 mod errors;
+mod fetching;
 mod inbox;
 #[allow(unsafe_code, reason = "calls of librdkafka that its Rust wrapper does not offer")]
-mod native;
+pub(crate) mod native;
 mod partitions;
 mod positions;
 mod produce_fault;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::fetching::Fetching;
 use crate::bridge::seams::{Epoch, PartitionId};
 
 /// One partition that is, or once was, ours.
@@ -39,11 +40,13 @@ pub(super) struct Partitions {
     table: FxHashMap<PartitionId, Partition>,
     /// The worker takes nothing at present: everything is paused.
     choked: bool,
+    /// Those that cannot be read although they are ours.
+    pub(super) fetching: Fetching,
 }
 
 impl Partitions {
     pub(super) fn new(topics: Arc<[Arc<str>]>) -> Self {
-        Self { topics, table: FxHashMap::default(), choked: false }
+        Self { topics, table: FxHashMap::default(), choked: false, fetching: Fetching::default() }
     }
 
     /// The id of a partition by its topic's name; `None` for topics that were not subscribed to.
@@ -89,6 +92,7 @@ impl Partitions {
 
     /// Lets a partition go: its epoch grows.
     pub(super) fn revoke(&mut self, id: PartitionId) {
+        self.fetching.well(id);
         if let Some(entry) = self.table.get_mut(&id) {
             let (epoch, told_to_pause) = (entry.epoch + 1, entry.told_to_pause);
             *entry = Partition { epoch, told_to_pause, ..Partition::default() };
@@ -106,6 +110,11 @@ impl Partitions {
         let entry = self.table.get_mut(&id).filter(|p| p.assigned && !p.halted)?;
         entry.position = Some(offset + 1);
         Some(entry.epoch)
+    }
+
+    /// Whether it is assigned and read.
+    pub(super) fn is_read(&self, id: PartitionId) -> bool {
+        self.table.get(&id).is_some_and(|p| p.assigned && !p.halted)
     }
 
     /// Assigned and read, with the next offset to read where it is known.

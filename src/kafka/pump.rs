@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 use super::copies;
+use super::native::{Event, EventConsumer, Message, Trouble};
 use super::rebalance::Context;
 use crate::bridge::seams::{Command, Control, PartitionId, Received};
 
@@ -49,7 +49,7 @@ enum Turn {
 
 /// The thread's state.
 pub(super) struct Pump {
-    consumer: BaseConsumer<Context>,
+    consumer: EventConsumer<Context>,
     topics: Arc<[Arc<str>]>,
     records: mpsc::Sender<Vec<Received>>,
     /// Read, not yet handed over. Grows past [`BATCH`] only by what was on its way when fetching was paused.
@@ -65,7 +65,7 @@ pub(super) struct Pump {
 
 impl Pump {
     pub(super) fn new(
-        consumer: BaseConsumer<Context>,
+        consumer: EventConsumer<Context>,
         topics: Arc<[Arc<str>]>,
         records: mpsc::Sender<Vec<Received>>,
     ) -> Self {
@@ -97,6 +97,7 @@ impl Pump {
             return Turn::Last;
         }
         self.look_after_positions();
+        self.look_after_fetching();
         self.look_after_topics();
         self.look_after_commits();
         if !self.hand_over() {
@@ -174,33 +175,35 @@ impl Pump {
 
     /// One call into librdkafka, which may run callbacks; a record goes to `held`.
     fn poll(&mut self, wait: Duration) -> Turn {
-        match self.consumer.poll(wait) {
+        let Self { consumer, topics, .. } = &*self;
+        match consumer.poll(wait, |message| receive(consumer.context(), topics, message)) {
             None => Turn::Next,
-            Some(Ok(message)) => {
-                if let Some(received) = receive(self.consumer.context(), &self.topics, &message) {
-                    self.held.push(received);
-                }
+            Some(Event::End(place)) => {
+                consumer.context().ended(&place);
                 Turn::Next
             }
-            Some(Err(error)) => self.poll_error(&error),
+            Some(Event::Record(received)) => {
+                self.held.extend(received);
+                Turn::Next
+            }
+            Some(Event::Trouble(trouble)) => self.trouble(&trouble),
         }
     }
 
-    /// The error callback has heard the error before and raised what is to be raised.
-    fn poll_error(&mut self, error: &KafkaError) -> Turn {
-        let fatal =
-            matches!(error, KafkaError::MessageConsumptionFatal(_)) || error.rdkafka_error_code() == Some(Code::Fatal);
-        if fatal {
+    fn trouble(&mut self, trouble: &Trouble) -> Turn {
+        if trouble.fatal {
             let text = match self.consumer.client().fatal_error() {
                 Some((code, text)) => format!("{code}: {text}"),
-                None => error.to_string(),
+                None => trouble.text.clone(),
             };
             let _ = self.context().control.send(Control::Fatal(format!("the Kafka consumer is dead: {text}")));
             return Turn::Last;
         }
-        if matches!(error.rdkafka_error_code(), Some(Code::AutoOffsetReset | Code::LogTruncation)) {
-            // librdkafka has stopped reading some partition, does not say which, and will not say it again.
+        if matches!(trouble.code, Code::AutoOffsetReset | Code::LogTruncation) {
+            // librdkafka has stopped reading some partition, and will not say it again.
             self.repair_at.get_or_insert_with(Instant::now);
+        } else if let Some(place) = &trouble.place {
+            self.context().cannot_read(place, trouble);
         }
         Turn::Next
     }
@@ -241,6 +244,12 @@ impl Pump {
         }
     }
 
+    fn look_after_fetching(&self) {
+        if let Err(error) = self.context().start_anew(&self.consumer) {
+            tracing::warn!(consumer = %self.context().name, %error, "a partition that is not read cannot be started anew");
+        }
+    }
+
     fn look_after_commits(&mut self) {
         let (before, at) = &mut self.uncommitted;
         if *at <= Instant::now() {
@@ -269,12 +278,15 @@ impl Pump {
 }
 
 /// Copies a record out, unless its partition has left.
-fn receive(context: &Context, topics: &[Arc<str>], message: &BorrowedMessage<'_>) -> Option<Received> {
-    let (partition, epoch) = {
+fn receive(context: &Context, topics: &[Arc<str>], message: Message<'_>) -> Option<Received> {
+    let (partition, epoch, was_in_trouble) = {
         let mut partitions = context.partitions();
         let id = partitions.id(message.topic(), message.partition())?;
-        (id, partitions.read(id, message.offset())?)
+        (id, partitions.read(id, message.offset())?, partitions.fetching.well(id))
     };
+    if was_in_trouble {
+        context.is_read_again(partition);
+    }
     let record = copies::record(message, Arc::clone(&topics[usize::from(partition.topic)]));
     Some(Received { partition, epoch, record })
 }

@@ -12,14 +12,18 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::errors::Error;
-use super::positions;
-use crate::bridge::seams::{Piece, ReadBack, Reading, Remembered};
-use crate::wire::LedgerEntry;
+use super::native::{Event, EventConsumer, Trouble};
+use super::{fetching, positions};
+use crate::bridge::seams::{Piece, ReadBack, Reading};
+
+mod going;
+
+use going::{Going, Seen, seen};
 
 /// Records looked at between two pieces.
 const PIECE: usize = 1024;
@@ -29,6 +33,10 @@ const PIECES: usize = 8;
 
 /// How long a poll waits; a new question is heard after this long at the latest.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long a partition may be in trouble that could pass, such as a broker that is busy with itself, before its ledger is
+/// told to have failed. Far below `ledger.load_timeout`: while it is waited for, replies wait.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a reader needs.
 #[derive(Clone, Debug)]
@@ -83,8 +91,10 @@ fn serve(
     questions: &Receiver<ReadBack>,
     answers: &mpsc::Sender<Piece>,
 ) -> Result<(), Gone> {
-    let consumer = match spec.config.create_with_context(Quiet) {
-        Ok(consumer) => consumer,
+    let made: Result<BaseConsumer<Quiet>, _> = spec.config.create_with_context(Quiet);
+    let consumer = match made.map(EventConsumer::new) {
+        Ok(Some(consumer)) => consumer,
+        Ok(None) => return tell(answers, failed(&first, "a reader needs group.id".to_owned())),
         Err(error) => return tell(answers, failed(&first, format!("the Kafka client cannot be made: {error}"))),
     };
     let mut reader = Reader { spec, consumer, answers, reading: HashMap::new() };
@@ -104,14 +114,14 @@ fn serve(
         if reader.reading.is_empty() {
             return Ok(());
         }
-        // The consumer is not borrowed by what follows.
-        match reader.consumer.poll(POLL).map(|heard| heard.map(|message| seen(&message, &spec.reply_topics))) {
+        match reader.consumer.poll(POLL, |message| seen(message, &spec.reply_topics)) {
             None if answers.is_closed() => return Err(Gone),
             None => {}
-            Some(Ok(seen)) => reader.take(seen)?,
-            Some(Err(KafkaError::PartitionEOF(partition))) => reader.end(partition)?,
-            Some(Err(error)) => reader.trouble(&error)?,
+            Some(Event::Record(seen)) => reader.take(seen)?,
+            Some(Event::End(place)) => reader.end(place.partition)?,
+            Some(Event::Trouble(trouble)) => reader.trouble(&trouble)?,
         }
+        reader.give_up()?;
     }
 }
 
@@ -124,51 +134,9 @@ fn failed(ask: &ReadBack, text: String) -> Piece {
     Piece { ticket, partition, entries: Vec::new(), next: None, reading: Reading::Failed(text) }
 }
 
-/// What is read of one outcome.
-struct Seen {
-    partition: i32,
-    offset: i64,
-    remembered: Option<Remembered>,
-}
-
-fn seen(message: &BorrowedMessage<'_>, reply_topics: &[String]) -> Seen {
-    Seen { partition: message.partition(), offset: message.offset(), remembered: remembered(message, reply_topics) }
-}
-
-/// The entry of an outcome: in its headers alone, its value is not looked at.
-fn remembered(message: &BorrowedMessage<'_>, reply_topics: &[String]) -> Option<Remembered> {
-    let headers = message.headers()?.iter().map(|header| (header.key, header.value));
-    let (entry, topic) = LedgerEntry::in_headers(headers);
-    let index = reply_topics.iter().position(|name| Some(name.as_bytes()) == topic);
-    let topic = index.and_then(|index| u16::try_from(index).ok());
-    Some(Remembered { entry: entry?, topic, at_ms: message.timestamp().to_millis()? })
-}
-
-/// A partition that is being read.
-struct Going {
-    ask: ReadBack,
-    /// One past the last record that was there when it was asked.
-    end: i64,
-    next: i64,
-    looked_at: usize,
-    entries: Vec<Remembered>,
-}
-
-impl Going {
-    fn piece(&mut self, reading: Reading) -> Piece {
-        self.looked_at = 0;
-        let ReadBack { ticket, partition, .. } = self.ask;
-        Piece { ticket, partition, entries: std::mem::take(&mut self.entries), next: Some(self.next), reading }
-    }
-
-    fn left(&self) -> u64 {
-        u64::try_from(self.end - self.next).unwrap_or(0)
-    }
-}
-
 struct Reader<'a> {
     spec: &'a ReaderSpec,
-    consumer: BaseConsumer<Quiet>,
+    consumer: EventConsumer<Quiet>,
     answers: &'a mpsc::Sender<Piece>,
     reading: HashMap<i32, Going>,
 }
@@ -193,7 +161,7 @@ impl Reader<'_> {
                     self.let_go(ask.partition);
                     Going { ask, end, ..going }
                 }
-                None => Going { ask, end, next: start, looked_at: 0, entries: Vec::new() },
+                None => Going { ask, end, next: start, looked_at: 0, entries: Vec::new(), trouble: None },
             };
             if going.next >= end {
                 tell(self.answers, going.piece(Reading::Done))?;
@@ -267,6 +235,7 @@ impl Reader<'_> {
         let Some(going) = self.reading.get_mut(&seen.partition) else { return Ok(()) };
         going.next = seen.offset + 1;
         going.looked_at += 1;
+        going.trouble = None;
         going.entries.extend(seen.remembered);
         if going.next >= going.end {
             return self.end(seen.partition);
@@ -286,18 +255,41 @@ impl Reader<'_> {
         tell(self.answers, going.piece(Reading::Done))
     }
 
-    /// What passes is waited out: the worker has a deadline and goes on without. What somebody must change is told.
-    fn trouble(&mut self, error: &KafkaError) -> Result<(), Gone> {
-        let code = error.rdkafka_error_code();
+    /// What may pass is waited out for a while. What somebody must change is told at once.
+    fn trouble(&mut self, trouble: &Trouble) -> Result<(), Gone> {
         let lasting = [Code::TopicAuthorizationFailed, Code::UnknownTopicOrPartition, Code::UnknownTopic];
-        if !code.is_some_and(|code| lasting.contains(&code)) {
-            tracing::debug!(%error, "reading the ledger goes on");
+        let Some(place) = &trouble.place else {
+            let text = self.advice(&KafkaError::MessageConsumption(trouble.code));
+            let all = self.reading.keys().copied().collect();
+            return if lasting.contains(&trouble.code) { self.fail(all, |_| text.clone()) } else { Ok(()) };
+        };
+        let text = fetching::reason(place, trouble);
+        tracing::debug!(reason = text, "trouble with reading the ledger");
+        if lasting.contains(&trouble.code) {
+            return self.fail(vec![place.partition], |_| text.clone());
+        }
+        if let Some(going) = self.reading.get_mut(&place.partition) {
+            going.trouble.get_or_insert_with(|| (Instant::now(), text));
+        }
+        Ok(())
+    }
+
+    /// Tells what has been in trouble for too long.
+    fn give_up(&mut self) -> Result<(), Gone> {
+        let hopeless = |going: &Going| going.trouble.as_ref().is_some_and(|(since, _)| since.elapsed() >= PATIENCE);
+        if !self.reading.values().any(hopeless) {
             return Ok(());
         }
-        let text = self.advice(error);
-        for (partition, mut going) in std::mem::take(&mut self.reading) {
+        let these = self.reading.iter().filter(|(_, going)| hopeless(going)).map(|(partition, _)| *partition).collect();
+        self.fail(these, |going| going.trouble.take().map(|(_, text)| text).unwrap_or_default())
+    }
+
+    fn fail(&mut self, partitions: Vec<i32>, text: impl Fn(&mut Going) -> String) -> Result<(), Gone> {
+        for partition in partitions {
+            let Some(mut going) = self.reading.remove(&partition) else { continue };
             self.let_go(partition);
-            tell(self.answers, going.piece(Reading::Failed(text.clone())))?;
+            let text = text(&mut going);
+            tell(self.answers, going.piece(Reading::Failed(text)))?;
         }
         Ok(())
     }

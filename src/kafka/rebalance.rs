@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::errors::{self, Conditions, Observer};
+use super::fetching;
 use super::inbox::Inbox;
 use super::partitions::Partitions;
 use super::positions::{self, OnGap, Start};
@@ -175,6 +176,7 @@ impl Context {
             let settled = self.partitions().settled(*id);
             self.partitions().revoke(*id);
             self.conditions.clear(&format!("position/{topic}/{partition}"));
+            self.conditions.clear(&fetching::condition(&topic, partition));
             self.observer.left(&topic, partition);
             tracing::info!(consumer = %self.name, topic, partition, settled, "partition revoked");
         }

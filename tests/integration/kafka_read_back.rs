@@ -9,6 +9,7 @@ use handback::kafka::read_back::{LedgerReader, ReaderSpec, spawn};
 use handback::kafka::{Producer, ProducerSpec};
 use handback::wire::{Fingerprint, Headers, LedgerEntry, OutRecord, names};
 use rdkafka::ClientConfig;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::kafka_support::*;
 
@@ -149,4 +150,22 @@ async fn what_cannot_be_read_is_told_with_what_to_do() {
     // And the next question is answered.
     let (_, last) = answer(&mut reader, ask(2, 0, None, 1000)).await;
     assert_eq!(last.reading, Reading::Done);
+}
+
+#[tokio::test]
+async fn a_ledger_that_the_broker_cannot_read_is_told_with_its_reason_and_not_waited_for() {
+    let cluster = cluster(1);
+    let producer = producer(&cluster);
+    write_outcome(&producer, 0, "replies-a", Some(entry(0))).await;
+    for (error, words) in [
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "grant READ on"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_MSG, "corrupt"),
+    ] {
+        cluster.request_errors(RDKafkaApiKey::Fetch, &[error; 1000]);
+        let mut reader = reader(&cluster, TOPIC);
+        let (_, last) = answer(&mut reader, ask(1, 0, None, 1000)).await;
+        let Reading::Failed(text) = last.reading else { panic!("{last:?}") };
+        assert!(text.contains("/0/0 cannot be read") && text.contains(words), "{text}");
+        cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+    }
 }

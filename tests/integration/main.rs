@@ -8,6 +8,7 @@ mod contract;
 mod dev;
 mod engine;
 mod fuzzing;
+mod kafka_fetch;
 mod kafka_offsets;
 mod kafka_producer;
 mod kafka_read_back;

@@ -1,3 +1,9 @@
 //! What librdkafka offers and its Rust wrapper does not: the only folder of handback that may say `unsafe`.
 //!
 //! Each block states why it is sound, and each function here takes and gives safe types only.
+
+mod events;
+mod message;
+
+pub(super) use events::{Event, EventConsumer, Place, Trouble};
+pub(crate) use message::Message;
