@@ -69,8 +69,27 @@ impl Question<'_> {
         })
     }
 
+    /// Why an earlier activity of the same names may have been missed. A token says which of them it means, and names without
+    /// an attempt mean the present one.
+    fn cut_short(&self, workflow: &WorkflowSight) -> Option<&'static str> {
+        let names = matches!(self.target, Target::ById(id) if id.attempt.is_some());
+        workflow.history.as_ref().filter(|_| names).and_then(|history| history.cut_short)
+    }
+
     fn is_by_us(&self, past: &Past) -> bool {
         matches!(&past.closing, Some(Closing::Answered { identity, .. }) if identity == self.identity)
+    }
+
+    /// Whether what was known once cannot have changed: only then it may rest on what was seen a while ago.
+    pub(crate) fn lasts(&self, known: &Known, sight: &Sight) -> bool {
+        let over = matches!(sight, Sight::Workflow(workflow) if workflow.closed.is_some());
+        match (known.outcome, self.target) {
+            // What the engine did not have then it may have had since: a cluster that replicates is behind.
+            (OutcomeKind::Unknown, _) => false,
+            (_, Target::Token(_)) => true,
+            // Another activity may bear the names since, as long as the workflow goes on.
+            (_, Target::ById(_)) => over,
+        }
     }
 
     /// Judges by what was seen.
@@ -85,7 +104,7 @@ impl Question<'_> {
             return self.by_closing(past, closing);
         }
         match workflow.open(self.target) {
-            Some(pending) => match workflow.history.as_ref().and_then(|history| history.cut_short) {
+            Some(pending) => match self.cut_short(workflow) {
                 Some(limit) => found(
                     OutcomeKind::NotFound,
                     format!("whether this very record closed an earlier activity of this id was not learnt: {limit}"),
@@ -207,12 +226,4 @@ fn shown(identity: &str) -> String {
         return "somebody without a name".to_owned();
     }
     identity.chars().take(SHOWN_IDENTITY).filter(|character| !character.is_control()).collect()
-}
-
-impl Known {
-    /// Whether it cannot change: only then it may rest on what was seen a while ago.
-    pub(crate) fn is_lasting(&self, sight: &Sight) -> bool {
-        // An activity that a workflow did not have then it may have had since.
-        self.outcome != OutcomeKind::Unknown || matches!(sight, Sight::Nothing)
-    }
 }

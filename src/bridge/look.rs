@@ -109,26 +109,34 @@ impl Looks {
 
     /// What earlier looks say for good, or all that one says which began after the question was `asked`: an own look
     /// would show no more. A thousand activities whose events do not show yet need one look between them each time.
+    ///
+    /// Only looks that read what the question is about: one for an open activity reads no history, and one for names without
+    /// an attempt neither that nor the domain's id.
     fn remembered(&self, question: &Question<'_>, asked: Instant) -> Option<Seen> {
         let workflow = workflow_of(question.target);
         self.kept.borrow().iter().rev().filter(|kept| kept.at.elapsed() < self.policy.keep).find_map(|kept| {
             if kept.workflow.iter().zip(workflow).any(|(kept, wanted)| kept != wanted) {
                 return None;
             }
+            if !kept.sight.is_enough_for(question.target) {
+                return None;
+            }
             if kept.began >= asked {
                 return Some(Seen::Fresh(Rc::clone(&kept.sight)));
             }
             match question.judge(&kept.sight) {
-                Judgement::Final(known) if known.is_lasting(&kept.sight) => Some(Seen::Known(known)),
+                Judgement::Final(known) if question.lasts(&known, &kept.sight) => Some(Seen::Known(known)),
                 _ => None,
             }
         })
     }
 
+    /// Keeps what a look showed, in the place of what an earlier one showed that read no more.
     fn remember(&self, target: &Target, sight: &Rc<Sight>, began: Instant) {
         let workflow = workflow_of(target).map(str::to_owned);
+        let replaced = |kept: &Kept| kept.workflow == workflow && sight.reads() >= kept.sight.reads();
         let mut kept = self.kept.borrow_mut();
-        kept.retain(|kept| kept.workflow != workflow && kept.at.elapsed() < self.policy.keep);
+        kept.retain(|kept| !replaced(kept) && kept.at.elapsed() < self.policy.keep);
         kept.push_back(Kept { workflow, sight: Rc::clone(sight), began, at: Instant::now() });
         while kept.len() > 1
             && (kept.len() > MAX_KEPT || kept.iter().map(|kept| size(&kept.sight)).sum::<usize>() > MAX_KEPT_ACTIVITIES)

@@ -26,6 +26,39 @@ pub enum Sight {
     Workflow(WorkflowSight),
 }
 
+/// What a look reads; each reads what those before it read too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reads {
+    /// The workflow's state: enough where that shows the activity open.
+    State,
+    /// Its history as well: how activities were closed.
+    History,
+    /// The id of its domain as well: what names with an attempt are answered by.
+    DomainId,
+}
+
+impl Sight {
+    /// What was read. Of a workflow that does not exist there is nothing to read.
+    pub(super) fn reads(&self) -> Reads {
+        match self {
+            Self::Nothing => Reads::DomainId,
+            Self::Workflow(WorkflowSight { history: None, .. }) => Reads::State,
+            Self::Workflow(WorkflowSight { domain_id: None, .. }) => Reads::History,
+            Self::Workflow(_) => Reads::DomainId,
+        }
+    }
+
+    /// Whether it read all that a look for `target` would read, whatever it was for.
+    pub(super) fn is_enough_for(&self, target: &Target) -> bool {
+        let needed = match (self, target) {
+            (_, Target::ById(id)) if id.attempt.is_some() => Reads::DomainId,
+            (Self::Workflow(workflow), _) if workflow.open(target).is_some() => Reads::State,
+            _ => Reads::History,
+        };
+        self.reads() >= needed
+    }
+}
+
 /// A workflow at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct WorkflowSight {
