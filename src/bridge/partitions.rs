@@ -13,8 +13,10 @@ use super::seams::{Epoch, PartitionId, Received};
 #[derive(Debug)]
 pub(crate) struct Delivered {
     pub(crate) received: Received,
-    /// When it came, in milliseconds since the epoch.
+    /// When it came, in milliseconds since the epoch, as the wall clock showed it.
     pub(crate) at_ms: i64,
+    /// The same by the steady clock.
+    pub(crate) steady_ms: i64,
 }
 
 /// One partition for as long as one assignment lasts.

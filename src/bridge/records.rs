@@ -73,7 +73,9 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// The outcome record of a record. `domain` is the name of the activity's domain, where it is known.
     pub(crate) fn outcome(&self, work: &Work, conclusion: &Conclusion, domain: Option<&str>) -> OutRecord {
         let origin = &work.record.origin;
-        let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, self.now_ms());
+        // The wall clock may have been set back in between.
+        let settled_at_ms = self.now_ms().max(work.received_at_ms);
+        let mut outcome = Outcome::new(conclusion.outcome, origin.clone(), work.received_at_ms, settled_at_ms);
         outcome.reason = conclusion.reason.map(Into::into);
         outcome.detail = conclusion.detail.clone();
         outcome.evidence = conclusion.evidence;

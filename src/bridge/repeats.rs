@@ -29,7 +29,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     pub(crate) fn repeat(&self, work: &Work, entry: Option<&LedgerEntry>) -> Repeat {
         let Some(entry) = entry.filter(|_| self.options.ledger.is_some()) else { return Repeat::Unknown };
         let id = work.partition;
-        let known = self.ledger.borrow().ask(id.partition, id.topic, entry, work.received_at_ms);
+        let known = self.ledger.borrow().ask(id.partition, id.topic, entry, work.since_ms);
         let repeat = match known {
             Known::No => return Repeat::Unknown,
             Known::SameRecord => Repeat::Redelivery,
@@ -60,7 +60,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     pub(crate) fn remember(&self, work: &Work, entry: Option<LedgerEntry>) {
         let Some(entry) = entry.filter(|_| self.options.ledger.is_some()) else { return };
         let id = work.partition;
-        let now = self.now_ms();
+        let now = self.clock.steady_ms();
         let remembered = Remembered { entry, topic: Some(id.topic), at_ms: now };
         self.ledger.borrow_mut().remember(id.partition, &remembered, now);
     }

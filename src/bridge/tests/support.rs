@@ -1,6 +1,6 @@
 //! The stage of a test: a worker between the two models, and replies to feed it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::books::{Books, OUTCOMES, REPLIES, WRITTEN_AT};
+use super::books::{Books, OUTCOMES, REPLIES};
 use super::log_model::{LogModel, Member};
 use super::model::EngineModel;
+pub(super) use super::time::{millis, seconds, wall_clock};
 use crate::admin::{Health, Metrics};
 use crate::bridge::seams::{Control, PartitionId, Received};
 use crate::bridge::{Ailing, Ending, Intake, Options, Reads, Shared, Tier, run};
@@ -62,16 +63,6 @@ impl Drop for Zombie {
     }
 }
 
-thread_local! {
-    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
-}
-
-/// The wall clock goes as virtual time does.
-pub(super) fn wall_clock() -> i64 {
-    let began = BEGAN.get().expect("the test has begun");
-    WRITTEN_AT + i64::try_from(began.elapsed().as_millis()).unwrap()
-}
-
 fn controls() -> (mpsc::UnboundedSender<Control>, mpsc::UnboundedReceiver<Control>) {
     #[expect(clippy::disallowed_methods, reason = "a test sends a handful of controls")]
     mpsc::unbounded_channel()
@@ -117,7 +108,7 @@ pub(super) fn on_runtime(
 
 impl Stage {
     fn new(set: impl FnOnce(&mut Options, &mut Shared)) -> Self {
-        BEGAN.set(Some(Instant::now()));
+        super::time::begin();
         let mut settings = Settings::default();
         settings.kafka.group_id = "bridge".to_owned();
         let mut options = Options::new(&settings, 0, "cluster".into(), 7);
@@ -337,6 +328,15 @@ pub(super) fn token_bytes(activity: &str) -> Bytes {
     ))
 }
 
+/// A domain that nobody has registered.
+pub(super) const STRANGE_ID: &str = "7c3f5e80-9b81-4f79-9f4e-2fac5e2dac33";
+
+/// A token of another domain.
+pub(super) fn token_of(domain_id: &str, activity: &str) -> Target {
+    let text = String::from_utf8(token_bytes(activity).to_vec()).unwrap();
+    Target::Token(TaskToken::check(Bytes::from(text.replace(DOMAIN_ID, domain_id))).unwrap())
+}
+
 pub(super) fn token(activity: &str) -> Target {
     Target::Token(TaskToken::check(token_bytes(activity)).unwrap())
 }
@@ -383,14 +383,6 @@ pub(super) fn rubbish(value: &'static [u8]) -> Record {
 
 fn nowhere() -> Origin {
     Origin { topic: OUTCOMES.into(), partition: -1, offset: -1, timestamp_ms: None }
-}
-
-pub(super) const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-pub(super) fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 /// A record as somebody else wrote it on this topic.

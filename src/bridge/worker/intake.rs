@@ -67,14 +67,14 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 
     /// Takes up one delivered record: decodes it and puts it into its lane.
     fn take_up(&mut self, delivered: Delivered) -> TakenUp {
-        let Delivered { received, at_ms } = &delivered;
+        let Delivered { received, at_ms, steady_ms } = &delivered;
         let (id, epoch) = (received.partition, received.epoch);
         // Read under an assignment that has ended: the new owner has it.
         let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
         if partition.is_opening()
             || partition.offsets.gap() >= self.core.options.max_gap
             || !self.core.floodgate.admits(id)
-            || self.core.early_by(&received.record, *at_ms) > 0
+            || self.core.early_by(&delivered) > 0
         {
             return TakenUp::Blocked(delivered);
         }
@@ -89,6 +89,10 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             return TakenUp::Yes;
         }
         let Arrived { restored, reply, received_at_ms, earlier, passed } = arrived;
+        let since_ms = match restored {
+            None => *steady_ms,
+            Some(_) => self.core.clock.steady_of(received_at_ms),
+        };
         let record = restored.unwrap_or(delivered.received.record);
         let life = Rc::clone(&partition.life);
         let taken = self.core.floodgate.take(id);
@@ -101,6 +105,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             reply,
             lane,
             received_at_ms,
+            since_ms,
             earlier,
             passed,
             life,
@@ -166,7 +171,8 @@ fn read<E: Engine, L: Log>(core: &Core<E, L>, received: &Received, delivered_at_
         Ok((record, state)) => Arrived {
             reply: decode(&record, &options.limits_of(&record.origin.topic)),
             restored: Some(record),
-            received_at_ms: state.first_seen_ms,
+            // Written by a clock that was wrong, if it is in the future.
+            received_at_ms: state.first_seen_ms.min(delivered_at_ms),
             earlier: state.attempts,
             passed: state.passed,
         },

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use super::Worker;
-use crate::bridge::seams::{Engine, Log, PartitionId, Piece, ReadBack, Reading};
+use crate::bridge::seams::{Engine, Log, PartitionId, Piece, ReadBack, Reading, Remembered};
 
 /// A ledger is usually read in less than this. So long nothing more is taken from the consumer once replies wait for it,
 /// and their partition is not paused: librdkafka's threads sleep through a resume for up to a second (2.12.1:
@@ -44,7 +44,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 ticket,
                 partition,
                 from: self.core.ledger.borrow().next(partition),
-                since_ms: self.core.now_ms() - i64::from(bounds.max_age_s) * 1000,
+                since_ms: self.core.clock.present_ms() - i64::from(bounds.max_age_s) * 1000,
                 max_records: bounds.max_entries,
             });
         }
@@ -58,11 +58,12 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Takes in a piece of a ledger.
     pub(super) fn take_in(&mut self, piece: Piece) {
         let Piece { ticket, partition, entries, next, reading } = piece;
-        let now_ms = self.core.now_ms();
+        let clock = &self.core.clock;
         {
             let mut ledger = self.core.ledger.borrow_mut();
             for remembered in &entries {
-                ledger.remember(partition, remembered, now_ms);
+                let remembered = Remembered { at_ms: clock.steady_of(remembered.at_ms), ..*remembered };
+                ledger.remember(partition, &remembered, clock.steady_ms());
             }
             next.inspect(|next| ledger.read_to(partition, *next));
         }
