@@ -199,6 +199,10 @@ impl Engine for Failing {
         self.client.domain_name(id).await
     }
 
+    async fn domain_id(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
+        self.client.domain_id(name).await
+    }
+
     async fn look(&self, target: &Target, reach: Reach) -> Result<Sight, CallError> {
         self.client.look(target, reach).await
     }

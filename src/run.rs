@@ -114,6 +114,9 @@ pub async fn run(settings: &Settings, shutdown: CancellationToken) -> Ended {
 ///     async fn domain_name(&self, _id: &str) -> Result<Option<Arc<str>>, CallError> {
 ///         Ok(None)
 ///     }
+///     async fn domain_id(&self, _name: &str) -> Result<Option<Arc<str>>, CallError> {
+///         Ok(None)
+///     }
 ///     async fn look(&self, _target: &Target, _reach: Reach) -> Result<Sight, CallError> {
 ///         Ok(Sight::Nothing)
 ///     }

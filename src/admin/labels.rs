@@ -103,3 +103,8 @@ pub enum BreakerGauge {
     /// Partitions are paused.
     Open = 2,
 }
+
+/// A number as gauges take it.
+pub(super) fn gauge_value(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -15,7 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::dispatch_metrics::DispatchMetrics;
-use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE};
+use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE, gauge_value};
 use crate::config::MAX_WORKERS;
 use crate::wire::OutcomeKind;
 
@@ -69,6 +69,7 @@ struct WorkerHandles {
     bytes: Gauge,
     breaker: Gauge,
     ledger: Gauge,
+    unknown_domain: Gauge,
 }
 
 /// All metrics of a process. Share it in an `Arc`; every method takes `&self` and none blocks for long.
@@ -88,6 +89,7 @@ pub struct Metrics {
     in_flight_records: Family<WorkerLabels, Gauge>,
     in_flight_bytes: Family<WorkerLabels, Gauge>,
     breaker_state: Family<WorkerLabels, Gauge>,
+    unknown_domain: Family<WorkerLabels, Gauge>,
     /// One more than there may be: the one that reads the retry topics.
     workers: [OnceLock<WorkerHandles>; MAX_WORKERS + 1],
     lag: Family<PartitionLabels, Gauge>,
@@ -123,6 +125,7 @@ impl Default for Metrics {
             in_flight_records: Family::default(),
             in_flight_bytes: Family::default(),
             breaker_state: Family::default(),
+            unknown_domain: Family::default(),
             workers: array::from_fn(|_| OnceLock::new()),
             lag: Family::default(),
             oldest_unsettled: Family::default(),
@@ -171,6 +174,8 @@ impl Metrics {
         to.register_with_unit("oldest_unsettled", text, Unit::Seconds, self.oldest_unsettled.clone());
         let text = "The breaker of a worker: 0 closed, 1 probing, 2 open (partitions paused)";
         to.register("breaker_state", text, self.breaker_state.clone());
+        let text = "Replies in a worker's hands that wait because the engine does not know their domain";
+        to.register("unknown_domain_replies", text, self.unknown_domain.clone());
         to.register("dead_letters", "Records written to the dead-letter topic", self.dead_letters.clone());
         let text = "Stops of a topic because too many of its replies became dead letters";
         to.register("flood_stops", text, self.flood_stops.clone());
@@ -256,6 +261,13 @@ impl Metrics {
         }
     }
 
+    /// Replies that worker number `worker` has in hand and whose domain the engine does not know.
+    pub fn unknown_domain(&self, worker: usize, replies: usize) {
+        if let Some(handles) = self.worker(worker) {
+            handles.unknown_domain.set(gauge_value(replies));
+        }
+    }
+
     /// How many records of a partition are not settled yet.
     pub fn lag(&self, topic: &str, partition: i32, records: i64) {
         self.lag.get_or_create(&PartitionLabels { topic: topic.to_owned(), partition }).set(records);
@@ -328,12 +340,9 @@ impl Metrics {
             bytes: self.in_flight_bytes.get_or_create_owned(&labels),
             breaker: self.breaker_state.get_or_create_owned(&labels),
             ledger: self.ledger_entries.get_or_create_owned(&labels),
+            unknown_domain: self.unknown_domain.get_or_create_owned(&labels),
         }))
     }
-}
-
-fn gauge_value(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

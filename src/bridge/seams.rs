@@ -51,7 +51,8 @@ pub enum Verdict {
     },
     /// The domain is active in another cluster for now. Heals by itself or by a failover; never counted.
     DomainNotActive,
-    /// No such domain: a wiring or replication fault. The reply waits, the process is unready; never counted.
+    /// No such domain: a wiring or replication fault, or a reply that is none of this cluster's. The reply waits; its tries are
+    /// never counted.
     UnknownDomain,
     /// The call cannot have reached a Cadence frontend that accepts us: to be confirmed by a probe.
     Wiring,
@@ -106,6 +107,10 @@ pub trait Engine {
     /// The name of the domain with this id, or `None` when the engine knows no such domain. Cached by the
     /// implementation.
     fn domain_name(&self, id: &str) -> impl Future<Output = Result<Option<Arc<str>>, CallError>>;
+
+    /// The id of the domain with this name, or `None` when the engine knows no such domain. Asked anew each time, and seldom:
+    /// a domain may have been registered in between, or once more with another id.
+    fn domain_id(&self, name: &str) -> impl Future<Output = Result<Option<Arc<str>>, CallError>>;
 
     /// Looks into the workflow of a target: its state and, unless that shows the target's activity open, its history from
     /// the beginning, as far as `reach`. Changes nothing. A workflow or run that does not exist is [`Sight::Nothing`].

@@ -23,8 +23,16 @@ pub(crate) struct Unready {
     lingers: Notify,
 }
 
-/// Reasons that outlive their records. Whoever reads more than these has seen enough, and each may cost a probe.
-const MAX_LINGERING: usize = 32;
+/// Reasons of one worker that records stand behind, whether they are in hand still or not. Whoever reads more than these has
+/// seen enough, and each that outlives its records may cost a probe.
+const MAX_REASONS: usize = 32;
+
+/// Key under which all those beyond are one reason.
+const OTHERS: &str = "others";
+
+/// Longest reason and longest key, in bytes: they quote engines, brokers and names that anybody may have chosen.
+const MAX_REASON: usize = 2_000;
+const MAX_KEY: usize = 200;
 
 #[derive(Clone, Debug)]
 struct Lingering {
@@ -39,7 +47,7 @@ impl Unready {
     }
 
     pub(crate) fn raise(&self, key: &str, reason: String) {
-        self.health.raise(&self.key(key), reason);
+        self.health.raise(&self.key(key), shortened(reason, MAX_REASON));
     }
 
     pub(crate) fn clear(&self, key: &str) {
@@ -49,9 +57,19 @@ impl Unready {
     /// Unready for as long as what is returned lives. The first to hold a key gives the reason and says it aloud.
     pub(crate) fn hold(&self, key: String, reason: impl FnOnce() -> String) -> Held<'_> {
         let mut held = self.held.borrow_mut();
+        let mut key = shortened(key, MAX_KEY);
+        let mut reason = Some(reason);
+        if held.len() >= MAX_REASONS && !held.contains_key(&key) {
+            // Said aloud all the same.
+            reason.take().into_iter().for_each(|reason| tracing::error!("{}", reason()));
+            OTHERS.clone_into(&mut key);
+        }
         let count = held.entry(key.clone()).or_default();
         if *count == 0 {
-            let reason = reason();
+            let reason = reason.map_or_else(
+                || "replies wait for more reasons than are shown; the log has them".to_owned(),
+                |reason| reason(),
+            );
             tracing::error!("{reason}");
             self.raise(&key, reason);
         }
@@ -97,6 +115,16 @@ impl Unready {
     }
 }
 
+/// The beginning of a text that is too long.
+fn shortened(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+    text
+}
+
 /// One record's part in a reason.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
@@ -116,7 +144,7 @@ impl Held<'_> {
     /// Lets the reason stand until then, or until the domain that is meant answers, after the record is gone.
     pub(crate) fn linger(mut self, until: Instant, domain: Option<DomainRef>) {
         let mut lingering = self.unready.lingering.borrow_mut();
-        if lingering.len() >= MAX_LINGERING {
+        if lingering.len() >= MAX_REASONS {
             return;
         }
         if let Some(there) = lingering.get_mut(&self.key) {

@@ -1,7 +1,5 @@
 //! The engine behind gRPC: the respond and heartbeat calls by token and by id, and the probes.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +12,7 @@ use tonic::{Code, Response, Status};
 use super::api;
 use super::api::domain_api_client::DomainApiClient;
 use super::api::worker_api_client::WorkerApiClient;
+use super::domains::Answers;
 use super::line::{Line, Lines};
 use super::requests;
 use super::status::{call_error, code_name};
@@ -24,11 +23,11 @@ use crate::bridge::sight::{Reach, Sight};
 use crate::config::Cadence;
 use crate::wire::{ActivityId, Answer, Target};
 
-/// Domains remembered, found or not: tokens can name any UUID, and memory must not follow them.
-const MAX_DOMAINS: usize = 1024;
+/// How long the name of an id is true: an id is given once, and a name never changed.
+const NAMED_FOR: Duration = Duration::MAX;
 
-/// A domain that could not be named is asked for again after this long: it may just have been registered.
-const UNNAMED_FOR: Duration = Duration::from_secs(2);
+/// How long the id of a name is true. A domain may be deprecated, deleted and registered anew with another id.
+const IDENTIFIED_FOR: Duration = Duration::from_secs(60);
 
 /// Longest wait for a probe: the healthy answer takes milliseconds, and a wait of the call's own deadline would keep a
 /// recovered engine idle.
@@ -37,10 +36,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a healthy frontend answers to a completion with the token `{}`, before it looks at any workflow.
 const SOUND: &str = "DomainID is empty.";
 
-/// What was said of a domain's name, and when. Failures too: a frontend that denies the question (it is one of the few
-/// that are authorised) must not be asked it for every record.
-type Named = (Result<Option<Arc<str>>, CallError>, Instant);
-
 /// A client of one Cadence frontend, for one worker: it belongs to the runtime it was made in.
 #[derive(Debug)]
 pub struct Client {
@@ -48,9 +43,9 @@ pub struct Client {
     metadata: Metadata,
     metrics: Arc<Metrics>,
     /// Names of domains, by id.
-    names: RefCell<HashMap<Arc<str>, Named>>,
+    names: Answers,
     /// Ids of domains, by name.
-    ids: RefCell<HashMap<Arc<str>, Named>>,
+    ids: Answers,
 }
 
 impl Client {
@@ -63,8 +58,8 @@ impl Client {
             lines: lines(settings)?,
             metadata: Metadata::new(settings)?,
             metrics,
-            names: RefCell::default(),
-            ids: RefCell::default(),
+            names: Answers::new(NAMED_FOR),
+            ids: Answers::new(IDENTIFIED_FOR),
         })
     }
 
@@ -72,23 +67,21 @@ impl Client {
     ///
     /// # Errors
     /// When the engine did not say.
-    pub async fn domain_id(&self, name: &str) -> Result<Option<String>, CallError> {
+    pub async fn domain_id(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
         let by = api::describe_domain_request::DescribeBy::Name(name.to_owned());
-        Ok(self.describe_domain(by).await?.map(|domain| domain.id))
+        Ok(self.describe_domain(by).await?.map(|domain| domain.id.into()))
     }
 
     /// The name of the domain with this id; remembered.
     pub(super) async fn named(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
-        remembered(&self.names, id, async || {
-            let by = api::describe_domain_request::DescribeBy::Id(id.to_owned());
-            Ok(self.describe_domain(by).await?.map(|domain| domain.name.into()))
-        })
-        .await
+        let by = || api::describe_domain_request::DescribeBy::Id(id.to_owned());
+        let ask = async || Ok(self.describe_domain(by()).await?.map(|domain| domain.name.into()));
+        self.names.get(id, ask).await
     }
 
     /// The id of the domain with this name; remembered.
     pub(super) async fn identified(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
-        remembered(&self.ids, name, async || Ok(self.domain_id(name).await?.map(Arc::from))).await
+        self.ids.get(name, async || self.domain_id(name).await).await
     }
 
     async fn describe_domain(
@@ -257,29 +250,13 @@ impl Engine for Client {
         self.named(id).await
     }
 
+    async fn domain_id(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
+        Client::domain_id(self, name).await
+    }
+
     async fn look(&self, target: &Target, reach: Reach) -> Result<Sight, CallError> {
         self.look_into(target, reach).await
     }
-}
-
-/// What was said of a domain, or asks and remembers the answer.
-async fn remembered(
-    domains: &RefCell<HashMap<Arc<str>, Named>>,
-    of: &str,
-    ask: impl AsyncFnOnce() -> Result<Option<Arc<str>>, CallError>,
-) -> Result<Option<Arc<str>>, CallError> {
-    if let Some((said, asked)) = domains.borrow().get(of)
-        && (matches!(said, Ok(Some(_))) || asked.elapsed() < UNNAMED_FOR)
-    {
-        return said.clone();
-    }
-    let said = ask().await;
-    let mut domains = domains.borrow_mut();
-    if domains.len() >= MAX_DOMAINS {
-        domains.clear();
-    }
-    domains.insert(of.into(), (said.clone(), Instant::now()));
-    said
 }
 
 fn is_unreachable(code: Code) -> bool {

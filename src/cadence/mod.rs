@@ -2,6 +2,7 @@
 
 mod client;
 pub(crate) mod codec;
+mod domains;
 mod line;
 mod looking;
 mod pace;

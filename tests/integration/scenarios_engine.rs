@@ -148,9 +148,14 @@ async fn answer_whose_acknowledgement_was_lost_is_applied_by_history() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reply_to_an_unknown_domain_waits_for_it() {
+async fn reply_to_an_unknown_domain_of_the_settings_waits_for_it_and_says_so() {
     let stage = Stage::set().await;
-    let bridge = stage.bridge_with(|settings| settings.retry.spent = Duration::from_millis(100)).await;
+    let bridge = stage
+        .bridge_with(|settings| {
+            settings.retry.spent = Duration::from_millis(100);
+            settings.cadence.domains = vec!["later".to_owned()];
+        })
+        .await;
     let id = r#"{"domain": "later", "workflow_id": "order-1", "run_id": "6b0b3f5c-1d1f-4f0e-9d5c-0a6a5a5a5a5a", "activity_id": "1"}"#;
     let source = stage.log.write(value(format!(r#"{{"activity": {id}, "result": 1}}"#))).await;
     bridge.until_unready("later").await;

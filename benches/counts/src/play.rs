@@ -144,6 +144,10 @@ impl Engine for EngineModel {
         Ok(Some(Arc::clone(&self.domain)))
     }
 
+    async fn domain_id(&self, _: &str) -> Result<Option<Arc<str>>, CallError> {
+        unreachable!("every domain is allowed")
+    }
+
     async fn look(&self, _: &Target, _: Reach) -> Result<Sight, CallError> {
         unreachable!("every activity is found")
     }
@@ -167,6 +171,10 @@ impl Engine for BeforeSink {
 
     async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
         self.0.domain_name(id).await
+    }
+
+    async fn domain_id(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
+        self.0.domain_id(name).await
     }
 
     async fn look(&self, _: &Target, _: Reach) -> Result<Sight, CallError> {

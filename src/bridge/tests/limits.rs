@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::books::{Act, Event, OUTCOMES};
 use super::model::{Step, unavailable};
-use super::support::{P0, P1, by_id, complete, completes, millis, on_runtime, play_with, reply, seconds};
+use super::support::{
+    P0, P1, STRANGE_ID, by_id, complete, completes, millis, on_runtime, play_with, reply, seconds, token_of,
+};
 use crate::bridge::rate_limiter;
 use crate::bridge::seams::Probed;
 use crate::bridge::seams::{CallError, Verdict};
@@ -23,15 +25,14 @@ fn domains_that_are_not_listed_are_refused_by_name() {
             ];
             stage.deliver(P0, records);
             stage.eventually_stored(P0, 3).await;
-            *stage.engine.domain.borrow_mut() = Ok(Some("payroll".into()));
-            stage.deliver(P0, [complete("a3")]);
+            stage.deliver(P0, [reply(token_of(STRANGE_ID, "a3"), done())]);
             stage.eventually_stored(P0, 4).await;
             let kinds: Vec<_> = (0..4).map(|offset| stage.outcome_of(offset).unwrap().kind).collect();
             use OutcomeKind::{Applied, Rejected};
             assert_eq!(kinds, [Applied, Applied, Rejected, Rejected]);
             let refused = stage.outcome_of(3).unwrap();
             assert_eq!(refused.reason.as_deref(), Some("domain_not_allowed"));
-            assert!(refused.detail.unwrap().contains("payroll"));
+            assert_eq!(refused.detail.unwrap(), format!("domain {STRANGE_ID} is not in cadence.domains"));
             assert_eq!(stage.engine.total(), 2, "nothing is told about other domains");
             assert_eq!(stage.log.dead_letters.borrow().len(), 2);
         },
@@ -39,7 +40,7 @@ fn domains_that_are_not_listed_are_refused_by_name() {
 }
 
 #[test]
-fn a_domain_whose_name_is_not_told_waits_and_says_so() {
+fn a_domain_whose_id_is_not_told_waits_and_says_so() {
     play_with(
         |options, _| options.domains = vec!["orders".to_owned()],
         async |stage| {
@@ -48,14 +49,15 @@ fn a_domain_whose_name_is_not_told_waits_and_says_so() {
                 status: "PERMISSION_DENIED",
                 message: "describe is not for you".to_owned(),
             };
-            *stage.engine.domain.borrow_mut() = Err(denied);
+            *stage.engine.untold.borrow_mut() = Some(denied);
             stage.deliver(P0, [complete("a0")]);
             stage.eventually("unready", |s| s.reasons().contains("describe is not for you")).await;
-            *stage.engine.domain.borrow_mut() = Ok(None);
+            *stage.engine.untold.borrow_mut() = None;
+            let orders = stage.engine.domains.borrow_mut().remove("orders").unwrap();
             stage.pass(seconds(10)).await;
-            assert!(!stage.shared.health.is_ready());
+            assert!(stage.reasons().contains("does not know domain orders"), "{}", stage.reasons());
             assert_eq!(stage.engine.total(), 0);
-            *stage.engine.domain.borrow_mut() = Ok(Some("orders".into()));
+            stage.engine.domains.borrow_mut().insert("orders", orders);
             stage.eventually_stored(P0, 1).await;
             assert!(stage.shared.health.is_ready(), "{}", stage.reasons());
         },

@@ -126,6 +126,9 @@ impl Holds {
 /// would end the test.
 const RUNAWAY: usize = 50_000;
 
+/// A second domain.
+pub(super) const BILLING_ID: &str = "6b2e4d7f-8a70-4e68-8e3d-1e9b4d1c9b22";
+
 type Decide = Box<dyn FnMut(&Called) -> Step>;
 type Show = Box<dyn FnMut(&Target) -> Result<Sight, CallError>>;
 
@@ -140,8 +143,15 @@ pub(super) struct EngineModel {
     pub(super) wiring: RefCell<VecDeque<Wiring>>,
     pub(super) wiring_probes: Cell<usize>,
     pub(super) history: RefCell<Probed>,
+    /// Workflows whose part of the engine is unwell, whatever the others are.
+    pub(super) sick: RefCell<HashSet<String>>,
     pub(super) history_probes: RefCell<Vec<(DomainRef, Instant)>>,
-    pub(super) domain: RefCell<Result<Option<Arc<str>>, CallError>>,
+    /// Ids of the domains that there are, by name.
+    pub(super) domains: RefCell<HashMap<&'static str, &'static str>>,
+    /// What questions for domains meet instead of an answer.
+    pub(super) untold: RefCell<Option<CallError>>,
+    /// Questions for ids of domains so far.
+    pub(super) described: Cell<usize>,
     show: RefCell<Show>,
     pub(super) looks: RefCell<Vec<Instant>>,
     pub(super) looking: Cell<usize>,
@@ -160,8 +170,11 @@ impl Default for EngineModel {
             wiring: RefCell::new(VecDeque::from([Wiring::Sound])),
             wiring_probes: Cell::new(0),
             history: RefCell::new(Probed::Well),
+            sick: RefCell::default(),
             history_probes: RefCell::default(),
-            domain: RefCell::new(Ok(Some("orders".into()))),
+            domains: RefCell::new(HashMap::from([("orders", super::support::DOMAIN_ID), ("billing", BILLING_ID)])),
+            untold: RefCell::default(),
+            described: Cell::default(),
             show: RefCell::new(Box::new(|_| Ok(too_long()))),
             looks: RefCell::default(),
             looking: Cell::new(0),
@@ -280,14 +293,25 @@ impl Engine for Rc<EngineModel> {
         if wiring.len() > 1 { wiring.pop_front().unwrap() } else { wiring[0].clone() }
     }
 
-    async fn probe_history(&self, domain: &DomainRef, _workflow_id: &str) -> Probed {
+    async fn probe_history(&self, domain: &DomainRef, workflow_id: &str) -> Probed {
         self.history_probes.borrow_mut().push((domain.clone(), Instant::now()));
         assert!(self.history_probes.borrow().len() < RUNAWAY, "probes without a pause");
+        if self.sick.borrow().contains(workflow_id) {
+            return Probed::Unwell("its shard has no owner".to_owned());
+        }
         self.history.borrow().clone()
     }
 
-    async fn domain_name(&self, _id: &str) -> Result<Option<Arc<str>>, CallError> {
-        self.domain.borrow().clone()
+    async fn domain_name(&self, id: &str) -> Result<Option<Arc<str>>, CallError> {
+        self.untold.borrow().clone().map_or(Ok(()), Err)?;
+        Ok(self.domains.borrow().iter().find(|(_, known)| **known == id).map(|(name, _)| (*name).into()))
+    }
+
+    async fn domain_id(&self, name: &str) -> Result<Option<Arc<str>>, CallError> {
+        self.described.set(self.described.get() + 1);
+        assert!(self.described.get() < RUNAWAY, "questions without a pause");
+        self.untold.borrow().clone().map_or(Ok(()), Err)?;
+        Ok(self.domains.borrow().get(name).map(|id| (*id).into()))
     }
 
     async fn look(&self, target: &Target, _reach: Reach) -> Result<Sight, CallError> {

@@ -50,7 +50,7 @@ async fn domains(client: &Client, settings: &Settings) -> Vec<Finding> {
     for (name, setting) in named(settings) {
         match client.domain_id(name).await {
             Ok(Some(id)) => {
-                findings.push(Finding::ok(Area::Domains, name, id.clone()));
+                findings.push(Finding::ok(Area::Domains, name, id.to_string()));
                 history.get_or_insert(id);
             }
             Ok(None) => {
