@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// When the breaker opens.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,13 +60,17 @@ pub struct Breaker {
     policy: Policy,
     state: State,
     slices: VecDeque<Slice>,
+    /// Workflows whose calls failed in a trial since it opened, as many as open it.
+    tried: FxHashSet<u64>,
+    /// The workflow that was answered last, and when.
+    answered: Option<(u64, Duration)>,
 }
 
 impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::Closed, slices: VecDeque::new() }
+        Self { policy, state: State::Closed, slices: VecDeque::new(), tried: FxHashSet::default(), answered: None }
     }
 
     /// How the engine is seen now.
@@ -78,15 +82,33 @@ impl Breaker {
     /// Opens at once: nobody answered at the start.
     pub fn open(&mut self) {
         self.state = State::Open;
+        self.tried.clear();
+    }
+
+    /// Whether another workflow than this one (hash) was answered since.
+    #[must_use]
+    pub fn answered_another_since(&self, since: Duration, workflow: u64) -> bool {
+        self.answered.is_some_and(|(other, at)| other != workflow && at >= since)
     }
 
     /// The engine answered a call for this workflow (hash), with whatever answer. Ends a trial well.
     pub fn answered(&mut self, now: Duration, workflow: u64) {
         if self.state == State::Trial {
-            self.state = State::Closed;
-            self.slices.clear();
+            self.close();
         }
+        self.answered = Some((workflow, now));
         self.slice(now).note(workflow, false);
+    }
+
+    /// The call that went first failed. As [`Breaker::failed`], but for a workflow that failed a trial before while fewer than
+    /// open it did: that closes it. A worker may have nothing else in hand, and what a few workflows meet says as little of
+    /// the engine in a trial as at any other time.
+    pub fn trial_failed(&mut self, now: Duration, workflow: u64) -> bool {
+        let few = self.tried.len() < self.policy.min_workflows;
+        if self.state == State::Trial && few && !self.tried.insert(workflow) {
+            self.close();
+        }
+        self.failed(now, workflow)
     }
 
     /// A call for this workflow (hash) failed for a transient reason. True when this opened the breaker.
@@ -105,9 +127,15 @@ impl Breaker {
         }
         let (failed, all) = self.tally();
         if failed >= self.policy.min_workflows && failed as f64 >= self.policy.failure_share * all as f64 {
-            self.state = State::Open;
+            self.open();
         }
         self.state == State::Open
+    }
+
+    fn close(&mut self) {
+        self.state = State::Closed;
+        self.slices.clear();
+        self.tried.clear();
     }
 
     /// The probe was answered: one record may go first.
@@ -172,6 +200,35 @@ mod tests {
         breaker.answered(at(5), 9);
         assert_eq!(breaker.state(), State::Closed);
         assert!(!breaker.failed(at(5), 1), "what was before the outage ended does not count");
+    }
+
+    #[test]
+    fn one_workflow_alone_cannot_keep_it_open() {
+        let mut breaker = Breaker::new(POLICY);
+        breaker.open();
+        breaker.probe_answered();
+        assert!(breaker.trial_failed(at(1), 9) && breaker.state() == State::Open, "it may be the engine");
+        breaker.probe_answered();
+        assert!(!breaker.trial_failed(at(3), 9) && breaker.state() == State::Closed, "the same again, and no other");
+        assert!((0..4).any(|workflow| breaker.failed(at(3), workflow)), "with others it opens");
+    }
+
+    #[test]
+    fn trials_that_fail_for_as_many_workflows_as_open_it_keep_it_open() {
+        let mut breaker = Breaker::new(POLICY);
+        breaker.open();
+        for trial in 0..100 {
+            breaker.probe_answered();
+            assert!(breaker.trial_failed(at(trial), trial % 5), "trial {trial}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_workflow_is_told_from_one_to_the_same_and_from_an_old_one() {
+        let mut breaker = Breaker::new(POLICY);
+        breaker.answered(at(5), 7);
+        assert!(breaker.answered_another_since(at(5), 1));
+        assert!(!breaker.answered_another_since(at(5), 7) && !breaker.answered_another_since(at(6), 1));
     }
 
     #[test]

@@ -11,18 +11,19 @@ use std::time::{Duration, Instant};
 use governor::DefaultDirectRateLimiter;
 use tokio::sync::Notify;
 
+use super::clock::Clock;
+use super::domains::Allowed;
 use super::floodgate::Floodgate;
 use super::gate::{Gate, Pass};
 use super::ledger::Ledger;
 use super::look::Looks;
 use super::options::Options;
-use super::seams::{CallError, DomainRef, Engine, Log, Verdict};
+use super::seams::{CallError, Engine, Log};
 use super::tiers::Cause;
 use super::unready::{Held, Unready};
-use super::windows::Slot;
 use super::work::Work;
 use crate::admin::{Health, Metrics};
-use crate::wire::{Origin, Reply, Target, TokenPrinter};
+use crate::wire::{Origin, Reply, TokenPrinter};
 
 /// Activities remembered as told that their workflow wants them to stop. Forgetting one costs a repeated outcome.
 const MAX_TOLD: usize = 4096;
@@ -35,17 +36,6 @@ pub type RateLimiter = DefaultDirectRateLimiter;
 pub fn rate_limiter(calls_per_second: u32) -> Option<Arc<RateLimiter>> {
     let rate = NonZeroU32::new(calls_per_second)?;
     Some(Arc::new(RateLimiter::direct(governor::Quota::per_second(rate))))
-}
-
-/// Whether a domain is on the allow-list.
-pub(crate) enum Listing {
-    Listed,
-    /// Its name, which is not.
-    Unlisted(String),
-    /// Its name cannot be had for now, and why.
-    Untold(Cause, String),
-    /// The partition was taken away.
-    Gone,
 }
 
 /// Whether the engine is unwell as any worker of the process sees it. A worker with little to do sees it last.
@@ -108,12 +98,15 @@ pub(crate) struct Core<E, L> {
     pub(crate) options: Options,
     pub(crate) gate: Gate,
     pub(crate) floodgate: Floodgate,
+    pub(crate) allowed: Allowed,
+    /// Replies in hand that wait for domains which the engine does not know.
+    pub(super) unresolved_replies: Cell<usize>,
     pub(crate) ledger: RefCell<Ledger>,
     pub(crate) looks: Looks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) unready: Unready,
     limiter: Option<Arc<RateLimiter>>,
-    wall_clock: fn() -> i64,
+    pub(crate) clock: Clock,
     pub(super) printer: TokenPrinter,
     random: RefCell<fastrand::Rng>,
     began: Instant,
@@ -135,12 +128,14 @@ impl<E: Engine, L: Log> Core<E, L> {
             log,
             gate: Gate::new(options.breaker),
             floodgate: Floodgate::new(&options),
+            allowed: Allowed::new(&options.domains),
+            unresolved_replies: Cell::new(0),
             ledger: RefCell::new(Ledger::new(options.ledger.unwrap_or_default())),
             looks: Looks::new(options.lookup),
             metrics: shared.metrics,
             unready: Unready::new(shared.health, options.worker),
             limiter: shared.limiter,
-            wall_clock: shared.wall_clock,
+            clock: Clock::new(shared.wall_clock),
             printer: TokenPrinter::new(options.token_print_key.as_bytes()),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             began: tokio::time::Instant::now().into_std(),
@@ -196,89 +191,9 @@ impl<E: Engine, L: Log> Core<E, L> {
         self.began
     }
 
+    /// The time to be shown, in milliseconds since the epoch. Ages and waits go by [`Clock::steady_ms`].
     pub(crate) fn now_ms(&self) -> i64 {
-        (self.wall_clock)()
-    }
-
-    /// Whether the reply's domain is on the allow-list.
-    pub(crate) async fn listing(&self, work: &Work, reply: &Reply, slot: &mut Slot) -> Listing {
-        let listed = |name: &str| match self.options.domains.iter().any(|listed| listed == name) {
-            true => Listing::Listed,
-            false => Listing::Unlisted(name.to_owned()),
-        };
-        let id = match &reply.target {
-            Target::ById(id) => return listed(&id.domain),
-            Target::Token(token) => token.claims().domain_id,
-        };
-        let domain = DomainRef::Id(id.into());
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let spent = attempts >= self.options.retry.max_attempts;
-            let (unready, cause, why) = match self.engine.domain_name(id).await {
-                Ok(Some(name)) => {
-                    slot.unpark().await;
-                    return listed(&name);
-                }
-                Ok(None) => {
-                    let unready = self.unknown_domain(&domain, "it names no domain");
-                    (Some(unready), Cause::Parked, "it names no domain".to_owned())
-                }
-                Err(error) => {
-                    self.note_wait(work, &error, self.options.retry.max, attempts);
-                    let transient = matches!(error.verdict, Verdict::Transient { .. });
-                    let cause = if transient { Cause::Failing } else { Cause::Parked };
-                    let unready = spent.then(|| self.unnamed_domain(id, &error));
-                    (unready, cause, format!("{}: {}", error.status, error.message))
-                }
-            };
-            let untold = |cause| Listing::Untold(cause, format!("the name of domain {id} is not known: {why}"));
-            if !slot.park() && self.may_spill() {
-                return untold(Cause::Crowded);
-            }
-            if spent && self.may_leave(cause, &reply.target).await {
-                unready.into_iter().for_each(|unready| self.linger(unready, Some(domain.clone())));
-                return untold(cause);
-            }
-            let pause = tokio::time::sleep(self.options.retry.max);
-            if work.life.leaving.run_until_cancelled(pause).await.is_none() {
-                return Listing::Gone;
-            }
-        }
-    }
-
-    /// Replies for this domain wait: whether it will exist is a question of wiring or replication, not of the reply.
-    pub(crate) fn unknown_domain(&self, domain: &DomainRef, text: &str) -> Held<'_> {
-        let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        self.unready.hold(format!("domain/{name}"), || {
-            format!(
-                "the engine does not know domain {name} ({text}): its replies wait. Register the domain, or point \
-                 cadence.endpoint at the cluster that has it"
-            )
-        })
-    }
-
-    /// Replies for this domain wait: another cluster answers for it at the moment.
-    pub(crate) fn inactive_domain(&self, domain: &DomainRef, text: &str) -> Held<'_> {
-        let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        self.unready.hold(format!("inactive/{name}"), || {
-            format!(
-                "domain {name} is not active in this cluster ({text}): its replies wait. Point cadence.endpoint at the \
-                 active cluster, or fail the domain over"
-            )
-        })
-    }
-
-    /// Replies by id with an attempt wait: what they answer cannot be looked up.
-    pub(crate) fn denied(&self, domain: &DomainRef, error: &CallError) -> Held<'_> {
-        let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        self.unready.hold(format!("denied/{name}"), || {
-            format!(
-                "the engine denies looking into domain {name} ({} {}): its replies by id with an attempt wait. Let this caller \
-                 describe workflows and read their histories, or answer by task token",
-                error.status, error.message
-            )
-        })
+        self.clock.wall_ms()
     }
 
     /// This reply waits: its answers look like broken wiring, and the wiring is sound.
@@ -288,17 +203,6 @@ impl<E: Engine, L: Log> Core<E, L> {
             format!(
                 "{origin} waits: the engine answers it with {} {} although it answers probes as it should. Look at what \
                  stands between handback and the frontend",
-                error.status, error.message
-            )
-        })
-    }
-
-    /// Replies for this domain wait: whether it is on the allow-list cannot be told without its name.
-    fn unnamed_domain(&self, id: &str, error: &CallError) -> Held<'_> {
-        self.unready.hold(format!("domain/{id}"), || {
-            format!(
-                "the engine does not tell the name of domain {id} ({} {}): its replies wait, because cadence.domains \
-                 allows domains by name. Let this caller describe domains, or empty cadence.domains",
                 error.status, error.message
             )
         })

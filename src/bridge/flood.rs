@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::wire::{Origin, OutcomeKind, RefusalCode};
+use crate::wire::Origin;
 
 /// When a topic is stopped, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,51 +24,6 @@ pub struct Policy {
     pub max_pause: Duration,
     /// Replies that are tried after a stop.
     pub trial: usize,
-}
-
-/// Whether a dead letter of this kind is one that nobody foresees. `code` is that of a rejected reply.
-#[must_use]
-pub fn is_unforeseen(outcome: OutcomeKind, code: Option<RefusalCode>) -> bool {
-    match outcome {
-        OutcomeKind::Applied => false,
-        // The answer has reached its activity, once: services repeat themselves, also in masses after an outage.
-        OutcomeKind::Duplicate | OutcomeKind::Conflict => false,
-        // Late, and known to be: a slow service or a mass termination makes many, and each of them is explained.
-        OutcomeKind::Superseded | OutcomeKind::TimedOut | OutcomeKind::WorkflowClosed => false,
-        // Tokens of another cluster look like this.
-        OutcomeKind::Unknown => true,
-        // So do they where looking is not allowed or has reached its limits. That half of a topic cannot be explained is
-        // for somebody to see, and a pause lets the looks catch up.
-        OutcomeKind::NotFound => true,
-        // Given up although nothing is wrong with the reply itself.
-        OutcomeKind::Exhausted => true,
-        OutcomeKind::Rejected => code.is_none_or(is_unforeseen_refusal),
-    }
-}
-
-fn is_unforeseen_refusal(code: RefusalCode) -> bool {
-    use RefusalCode as C;
-    match code {
-        // Not what the contract asks for: the wrong serialiser, another topic's records.
-        C::Tombstone | C::EmptyValue | C::BadUtf8 | C::BadJson | C::CloudEventsUnsupported | C::RequireJson => true,
-        C::UnknownField | C::DuplicateField | C::MissingField | C::BadField | C::BadBase64 => true,
-        C::BadHeader | C::HeaderRepeated | C::AmbiguousMode => true,
-        // It names no activity, or not one.
-        C::NoTarget | C::BadToken | C::TargetMismatch => true,
-        // Its parts do not fit: a wrong client.
-        C::Contradiction | C::MissingReason | C::MissingMessage | C::ReservedReason => true,
-        C::TooLarge | C::MetadataTooLarge => true,
-        // Right in itself and not allowed here: a service of another installation, or settings that are wrong.
-        C::DomainNotAllowed | C::FailByIdWithoutAttempt => true,
-        // Somebody else writes on topics that are handback's own.
-        C::BadRetryState => true,
-        // About the state of one workflow. A service that gives up at its shutdown sends many.
-        C::CancelNotRequested => false,
-        // The engine understands the reply and will never take it.
-        C::EngineRefused => true,
-        // Ours to mend; until then as little as possible is to be given up.
-        C::InternalError => true,
-    }
 }
 
 /// How a topic is doing.

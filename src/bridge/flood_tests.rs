@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::RefusalCode;
 
 const POLICY: Policy = Policy {
     window: Duration::from_secs(10),
@@ -184,19 +185,6 @@ fn memory_is_bounded_by_slices_and_codes() {
     }
     let slices = &flood.topics[0].slices;
     assert!(slices.len() <= SLICES as usize && slices.iter().all(|s| s.letters.len() <= RefusalCode::ALL.len()));
-}
-
-#[test]
-fn only_what_nobody_foresees_counts() {
-    use OutcomeKind::{Exhausted, NotFound, Rejected, Unknown};
-    for kind in OutcomeKind::ALL {
-        let counts = matches!(kind, Unknown | NotFound | Exhausted | Rejected);
-        assert_eq!(is_unforeseen(kind, None), counts, "{kind}");
-        for code in RefusalCode::ALL {
-            let counts = counts && (kind != Rejected || *code != RefusalCode::CancelNotRequested);
-            assert_eq!(is_unforeseen(kind, Some(*code)), counts, "{kind} {code}");
-        }
-    }
 }
 
 /// The same, told without slices and counters: all that was ever said, and what follows from it.

@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::flood::{Change, Flood, State, Stop, Ticket, is_unforeseen};
+use super::flood::{Change, Flood, State, Stop, Ticket};
 use super::options::Options;
 use super::seams::{Engine, Log, PartitionId};
+use super::tiers::Cause;
+use super::unforeseen::{is_unforeseen, is_unforeseen_delay};
 use super::work::{Conclusion, Work};
 use crate::admin::FloodGauge;
 use crate::wire::{OutcomeKind, RefusalCode};
@@ -100,6 +102,22 @@ impl<E: Engine, L: Log> Core<E, L> {
         self.count_letter(work, conclusion.reason.unwrap_or_else(|| conclusion.outcome.as_str()));
     }
 
+    /// Takes note of a reply that leaves for a retry topic, where nobody would foresee that.
+    pub(crate) async fn weigh_delay(&self, work: &Work, cause: Cause, ending: &Conclusion) {
+        if self.floodgate.flood.is_none() {
+            return;
+        }
+        // It may leave for want of room before it has waited for its domain.
+        let cause = if ending.unknown_domain { Cause::UnknownDomain } else { cause };
+        let counts = match cause {
+            Cause::UnknownDomain => self.is_strange(work).await,
+            cause => is_unforeseen_delay(cause),
+        };
+        if counts {
+            self.count_letter(work, cause.as_str());
+        }
+    }
+
     /// Takes note of a reply that is wrong in itself as soon as it is taken up: of rubbish no more is let in than the limit.
     pub(crate) fn weigh_refusal(&self, work: &Work) {
         if let Err(refusal) = &work.reply
@@ -163,9 +181,9 @@ impl<E: Engine, L: Log> Core<E, L> {
         let trial = policy.map_or(0, |policy| policy.trial);
         let (pause, dlq) = (humantime::format_duration(*pause), &self.options.dead_letter_topic);
         format!(
-            "{topic} is stopped for {pause}: of its last {replies} replies within {window}, {letters} became dead letters, \
-             {alike} of them {code}, the last one {example}. Its other replies wait on the topic; nothing is lost. Look at \
-             that record on {dlq}, and mend or stop the service that writes such replies. After the pause up to {trial} are \
+            "{topic} is stopped for {pause}: of its last {replies} replies within {window}, {letters} became dead letters \
+             or left for a retry topic to become some, {alike} of them {code}, the last one {example}. Its other replies wait on \
+             the topic; nothing is lost. Look at that record on {dlq}, or where it stands, and mend or stop the service that writes such replies. After the pause up to {trial} are \
              tried. To let all of them go to {dlq}, restart with flood.enabled = false"
         )
     }

@@ -26,6 +26,8 @@ pub(crate) struct Gate {
     suspicion: RefCell<Option<String>>,
     trial_taken: Cell<bool>,
     failing_domain: RefCell<Option<DomainRef>>,
+    /// Whether the last probe since the breaker opened was left unanswered.
+    unanswered: Cell<bool>,
     /// How often it was shut so far.
     shut: Cell<u64>,
     began: Instant,
@@ -50,6 +52,7 @@ impl Gate {
             suspicion: RefCell::new(None),
             trial_taken: Cell::new(false),
             failing_domain: RefCell::new(None),
+            unanswered: Cell::new(false),
             shut: Cell::new(0),
             began: Instant::now(),
             opened: Notify::new(),
@@ -91,6 +94,28 @@ impl Gate {
         self.suspicion.borrow().is_none() && self.breaker() == State::Closed
     }
 
+    /// Whether the engine looks unwell as a whole from here, so that no worker's replies may leave. Where `sampled`, what is in
+    /// hand failed before: its failures are the rule and say little, and only the probe counts.
+    pub(crate) fn ails(&self, sampled: bool) -> bool {
+        let by_breaker = match self.breaker() {
+            State::Closed => false,
+            State::Open => !sampled || self.unanswered.get(),
+            // With nobody to go first there is no call to wait for: the probe was answered.
+            State::Trial => !sampled && self.trial_taken.get(),
+        };
+        by_breaker || self.suspicion.borrow().is_some()
+    }
+
+    /// Now, as [`Gate::answered_another_since`] takes it.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Whether a call for another workflow than this one (hash) was answered since.
+    pub(crate) fn answered_another_since(&self, since: Duration, workflow: u64) -> bool {
+        self.breaker.borrow().answered_another_since(since, workflow)
+    }
+
     /// How the breaker sees the engine.
     pub(crate) fn breaker(&self) -> State {
         self.breaker.borrow().state()
@@ -129,9 +154,15 @@ impl Gate {
         self.opened.notify_waiters();
     }
 
+    /// The engine left the probe unanswered, or answered as an ailing one does.
+    pub(crate) fn probe_failed(&self) {
+        self.unanswered.set(true);
+    }
+
     /// The engine answered the probe: one record may go first.
     pub(crate) fn probe_answered(&self) {
         self.breaker.borrow_mut().probe_answered();
+        self.unanswered.set(false);
         self.trial_taken.set(false);
         self.opened.notify_waiters();
     }
@@ -144,10 +175,6 @@ impl Gate {
 
     fn note_shut(&self) {
         self.shut.set(self.shut.get() + 1);
-    }
-
-    fn now(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 
@@ -171,12 +198,17 @@ impl Pass<'_> {
 
     /// The call failed for a transient reason.
     pub(crate) fn failed(mut self, workflow: u64, domain: DomainRef) {
-        self.trial = false;
-        let opened = self.gate.breaker.borrow_mut().failed(self.gate.now(), workflow);
+        let (now, was) = (self.gate.now(), self.gate.breaker());
+        let opened = match std::mem::take(&mut self.trial) {
+            true => self.gate.breaker.borrow_mut().trial_failed(now, workflow),
+            false => self.gate.breaker.borrow_mut().failed(now, workflow),
+        };
         if opened {
             *self.gate.failing_domain.borrow_mut() = Some(domain);
             self.gate.note_shut();
             self.gate.trouble.notify_one();
+        } else if was == State::Trial {
+            self.gate.opened.notify_waiters();
         }
     }
 }

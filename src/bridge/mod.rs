@@ -9,7 +9,9 @@ pub mod seams;
 mod settle;
 mod worker;
 
+mod clock;
 mod core;
+mod domains;
 mod floodgate;
 mod gate;
 mod judge;
@@ -21,6 +23,7 @@ mod records;
 mod repeats;
 mod retries;
 mod tiers;
+mod unforeseen;
 pub(crate) mod unready;
 mod watch;
 mod windows;

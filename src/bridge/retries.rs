@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::options::Reads;
+use super::partitions::Delivered;
 use super::seams::{DomainRef, Engine, Log, Probed};
 use super::settle::domain;
 use super::tiers::{self, Cause, Stay};
 use super::unready::Held;
 use super::work::{Conclusion, Work};
-use crate::wire::{OutRecord, Record, RetryState, Target};
-
-/// How much longer than its tier's delay a record is held for a clock that differs.
-const MAX_SKEW: Duration = Duration::from_secs(60);
+use crate::wire::{OutRecord, RetryState, Target};
 
 /// Longest probe: a healthy server answers within milliseconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,22 +25,29 @@ impl<E: Engine, L: Log> Core<E, L> {
         !self.options.tiers.is_empty()
     }
 
-    /// How long a record that was delivered at `at_ms` is early for, in milliseconds: more than 0 on a retry topic before it
-    /// is due. Its own word counts, but not beyond its tier's delay from when it came here: the clock that wrote it may be
-    /// wrong.
-    pub(crate) fn early_by(&self, record: &Record, at_ms: i64) -> i64 {
-        let Some(due) = self.due_ms(record, at_ms) else { return 0 };
-        due.saturating_sub(self.now_ms())
+    /// How long a record is early for, in milliseconds: more than 0 on a retry topic before it is due. Whatever the wall clock
+    /// does meanwhile.
+    pub(crate) fn early_by(&self, delivered: &Delivered) -> i64 {
+        let Some(wait) = self.wait_ms(delivered) else { return 0 };
+        delivered.steady_ms + wait - self.clock.steady_ms()
     }
 
-    /// When a record of a retry topic is due; `None` for one of a reply topic.
-    pub(crate) fn due_ms(&self, record: &Record, at_ms: i64) -> Option<i64> {
+    /// When a record of a retry topic is due, by the wall clock as it was when it came; `None` for one of a reply topic.
+    pub(crate) fn due_ms(&self, delivered: &Delivered) -> Option<i64> {
+        Some(delivered.at_ms + self.wait_ms(delivered)?)
+    }
+
+    /// How long after it came a record of a retry topic is due. Its own word counts, but it was written before it came: it is
+    /// never due later than its tier's delay after that, whatever the clock showed that wrote it.
+    fn wait_ms(&self, Delivered { received, at_ms, steady_ms }: &Delivered) -> Option<i64> {
         if self.options.reads == Reads::Replies {
             return None;
         }
+        let record = &received.record;
         let tier = self.options.tiers.iter().find(|tier| tier.topic == record.origin.topic);
-        let longest = millis(tier.map_or(Duration::ZERO, |tier| tier.delay + MAX_SKEW));
-        RetryState::not_before_ms(&record.headers).map(|due| due.min(at_ms.saturating_add(longest)))
+        let longest = millis(tier.map_or(Duration::ZERO, |tier| tier.delay));
+        let not_before = RetryState::not_before_ms(&record.headers)?;
+        Some(not_before.saturating_sub(*at_ms.min(steady_ms)).clamp(0, longest))
     }
 
     /// The tier that a record goes to, or `None` when it has reached its end. Heartbeats never leave: by the time they
@@ -52,26 +57,50 @@ impl<E: Engine, L: Log> Core<E, L> {
             return None;
         }
         let at = (self.options.reads == Reads::Retries).then(|| usize::from(work.partition.topic));
-        let age = u64::try_from(self.now_ms() - work.received_at_ms).unwrap_or(0);
+        let age = u64::try_from(self.clock.steady_ms() - work.since_ms).unwrap_or(0);
         let stay = Stay { at, passed: work.passed, age: Duration::from_millis(age) };
         tiers::next(cause, stay, self.options.tiers.len(), self.options.max_parked)
     }
 
-    /// Whether a record whose tries in place are spent may leave. Only failures of its own count: while the engine as a
-    /// whole is degraded, as any worker of the process sees it, or the record's own part of it, the record stays and waits.
-    pub(crate) async fn may_leave(&self, cause: Cause, target: &Target) -> bool {
+    /// For which cause a record leaves whose tries in place are spent, if it may. While the engine as a whole is unwell, as any
+    /// worker of the process sees it, it stays and waits; while only its own part of the engine is, it leaves uncounted.
+    /// `since` is when calls for it began to fail.
+    pub(crate) async fn leaves_for(&self, cause: Cause, target: &Target, since: Duration) -> Option<Cause> {
         if !self.may_spill() {
-            return false;
+            return None;
         }
-        if cause != Cause::Failing {
-            return true;
+        let cause = if cause == Cause::Failing { self.why_failing(target, since).await? } else { cause };
+        self.may_spill().then_some(cause)
+    }
+
+    /// Whose fault it is that calls for this target fail; `None` when it may be the engine's as a whole.
+    async fn why_failing(&self, target: &Target, since: Duration) -> Option<Cause> {
+        let domain = domain(target);
+        match self.probe(&domain, target.workflow_id()).await {
+            Probed::Well | Probed::Elsewhere(_) => Some(Cause::Failing),
+            Probed::Busy(_) => Some(Cause::Busy),
+            Probed::Unwell(text) => {
+                // Another answer says it, and without one another part of the engine is asked.
+                let well = self.gate.answered_another_since(since, target.workflow_hash())
+                    || !matches!(self.probe(&domain, &self.probe_name()).await, Probed::Unwell(_));
+                tracing::debug!(
+                    workflow = target.workflow_id(),
+                    text,
+                    others = well,
+                    "its part of the engine is unwell"
+                );
+                well.then_some(Cause::Shard)
+            }
         }
+    }
+
+    /// Asks the part of the engine that has this workflow whether it is well.
+    async fn probe(&self, domain: &DomainRef, workflow_id: &str) -> Probed {
         // A call like any other, as far as the rate is concerned.
         drop(self.permit().await);
-        let (domain, workflow_id) = (domain(target), target.workflow_id());
-        let probe = self.engine.probe_history(&domain, workflow_id);
-        let well = matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Probed::Well | Probed::Elsewhere(_)));
-        well && self.may_spill()
+        let probe = self.engine.probe_history(domain, workflow_id);
+        let late = |_| Probed::Unwell(format!("no answer within {PROBE_TIMEOUT:?}"));
+        tokio::time::timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(late)
     }
 
     /// Whether a record may leave because too many others wait here. Not while the engine is unwell: then all wait.

@@ -6,7 +6,8 @@ mod tries;
 
 use self::reasons::{explain, look_first, looks_first};
 use self::tries::{Decision, Tries};
-use super::core::{Core, Listing};
+use super::core::Core;
+use super::domains::Listing;
 use super::gate::Pass;
 use super::judge::Question;
 use super::repeats::Repeat;
@@ -76,10 +77,7 @@ async fn postpone<E: Engine, L: Log>(
     cause: Cause,
     ending: Conclusion,
 ) -> Fate {
-    if cause == Cause::Unknown {
-        // Tokens of another cluster look like this: a topic full of them is to be seen now, and not after the last tier.
-        core.weigh(work, &ending);
-    }
+    core.weigh_delay(work, cause, &ending).await;
     slot.start_recording().await;
     if core.write(work, || core.retry_record(work, tier, cause, &ending)).await.is_err() {
         return Fate::Abandoned;
@@ -123,17 +121,19 @@ fn refused(refusal: &Refusal) -> Conclusion {
 
 /// What this installation does not let through, although the reply itself is well-formed.
 async fn forbidden<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, slot: &mut Slot) -> Option<Asked> {
-    if core.options.domains.is_empty() {
-        return None;
-    }
-    let listing = Box::pin(core.listing(work, reply, slot)).await;
+    let listing = match (core.allowed.lists(&reply.target), &reply.target) {
+        (Some(true), _) => return None,
+        (None, Target::Token(token)) => Box::pin(core.listing(work, reply, token.claims().domain_id, slot)).await,
+        _ => Listing::Unlisted,
+    };
     match listing {
         Listing::Listed => None,
-        Listing::Unlisted(domain) => {
+        Listing::Unlisted => {
+            let (DomainRef::Id(domain) | DomainRef::Name(domain)) = domain(&reply.target);
             let detail = format!("domain {domain} is not in cadence.domains");
             Some(Asked::Concluded(Conclusion::rejected(RefusalCode::DomainNotAllowed, detail)))
         }
-        Listing::Untold(cause, detail) => Some(Asked::Later(cause, Conclusion::exhausted(detail))),
+        Listing::Untold { cause, detail } => Some(Asked::Later(cause, Conclusion::exhausted(detail))),
         Listing::Gone => Some(Asked::Abandoned),
     }
 }
@@ -186,10 +186,10 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             Decision::Wait(delay) => delay,
             Decision::Spent(cause, delay) => {
                 slot.park();
-                let leaving = leaving.run_until_cancelled(core.may_leave(cause, call.target));
+                let leaving = leaving.run_until_cancelled(core.leaves_for(cause, call.target, tries.failing_since()));
                 match Box::pin(leaving).await {
-                    Some(true) => return later(core, cause, call.target, &error, tries),
-                    Some(false) => delay,
+                    Some(Some(cause)) => return later(core, cause, call.target, &error, tries),
+                    Some(None) => delay,
                     None => return Asked::Abandoned,
                 }
             }
@@ -246,18 +246,20 @@ fn decide<'a, E: Engine, L: Log>(
         Verdict::DomainNotActive => {
             drop(pass);
             tries.unready = Some(Box::new(core.inactive_domain(&domain(target), &error.message)));
-            tries.slowly(core)
+            tries.slowly(core, Cause::Parked)
         }
         Verdict::UnknownDomain => {
             drop(pass);
-            tries.unready = Some(Box::new(core.unknown_domain(&domain(target), &error.message)));
-            tries.slowly(core)
+            let domain = domain(target);
+            tries.unready = core.unknown_domain(&domain, &error.message).map(Box::new);
+            tries.unresolved.get_or_insert_with(|| core.unresolved(&domain));
+            tries.slowly(core, Cause::UnknownDomain)
         }
         // Again, although a probe has found the wiring sound since: this is about the record.
         Verdict::Wiring if std::mem::replace(&mut tries.suspected, true) => {
             drop(pass);
             tries.unready = Some(Box::new(core.odd_answer(work, error)));
-            tries.slowly(core)
+            tries.slowly(core, Cause::Parked)
         }
         Verdict::Wiring => {
             drop(pass);
@@ -292,11 +294,13 @@ fn later<E: Engine, L: Log>(
 ) -> Asked {
     let detail = format!("{}: {}", error.status, error.message);
     let attempts = tries.attempts();
-    if let Some(unready) = tries.unready.filter(|_| cause == Cause::Parked) {
-        let domain = matches!(error.verdict, Verdict::DomainNotActive | Verdict::UnknownDomain).then(|| domain(target));
+    let unknown_domain = error.verdict == Verdict::UnknownDomain;
+    if let Some(unready) = tries.unready.filter(|_| matches!(cause, Cause::Parked | Cause::UnknownDomain)) {
+        let domain = (unknown_domain || error.verdict == Verdict::DomainNotActive).then(|| domain(target));
         core.linger(*unready, domain);
     }
-    Asked::Later(cause, Conclusion { attempts, engine_status: Some(error.status), ..Conclusion::exhausted(detail) })
+    let engine_status = Some(error.status);
+    Asked::Later(cause, Conclusion { attempts, engine_status, unknown_domain, ..Conclusion::exhausted(detail) })
 }
 
 fn final_answer(error: CallError, tries: &Tries<'_>) -> Asked {

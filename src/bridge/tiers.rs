@@ -17,6 +17,8 @@ pub struct Tier {
 pub(crate) enum Cause {
     /// Its calls fail, and the engine is well otherwise.
     Failing,
+    /// The part of the engine that its workflow is in is unwell, and the engine is well otherwise.
+    Shard,
     /// What it answers has not begun, or is listed and not found.
     NotReady,
     /// The engine knows no such workflow or activity; it may not know it yet.
@@ -27,8 +29,10 @@ pub(crate) enum Cause {
     Busy,
     /// Too many others wait in this process.
     Crowded,
-    /// Somebody has to mend something first: a domain that fails over or is unknown, a right that is missing.
+    /// Somebody has to mend something first: a domain that fails over, a right that is missing.
     Parked,
+    /// The engine does not know its domain.
+    UnknownDomain,
 }
 
 impl Cause {
@@ -36,24 +40,35 @@ impl Cause {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Failing => "failing",
+            Self::Shard => "shard_unwell",
             Self::NotReady => "not_ready",
             Self::Unknown => "unknown",
             Self::Unasked => "cancel_not_requested",
             Self::Busy => "busy",
             Self::Crowded => "crowded",
             Self::Parked => "parked",
+            Self::UnknownDomain => "unknown_domain",
         }
     }
 
     /// All of them, in the order of their declaration.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Failing, Self::NotReady, Self::Unknown, Self::Unasked, Self::Busy, Self::Crowded, Self::Parked];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Failing,
+        Self::Shard,
+        Self::NotReady,
+        Self::Unknown,
+        Self::Unasked,
+        Self::Busy,
+        Self::Crowded,
+        Self::Parked,
+        Self::UnknownDomain,
+    ];
 
     /// Whether it is the record's own, so that its tries are counted and come to an end.
     pub(crate) const fn counts(self) -> bool {
         match self {
             Self::Failing | Self::NotReady | Self::Unknown | Self::Unasked => true,
-            Self::Busy | Self::Crowded | Self::Parked => false,
+            Self::Shard | Self::Busy | Self::Crowded | Self::Parked | Self::UnknownDomain => false,
         }
     }
 }
@@ -70,7 +85,7 @@ pub(crate) struct Stay {
 }
 
 /// The tier that comes next of `tiers` many, or `None` when the reply has reached its end. `max_parked` ends what nobody
-/// mends; an engine that is too busy or a process that is too full ends nothing.
+/// mends; an engine that is too busy or unwell in part, or a process that is too full, ends nothing.
 pub(crate) fn next(cause: Cause, stay: Stay, tiers: usize, max_parked: Duration) -> Option<usize> {
     let last = tiers.checked_sub(1)?;
     match cause {
@@ -78,10 +93,10 @@ pub(crate) fn next(cause: Cause, stay: Stay, tiers: usize, max_parked: Duration)
         Cause::Failing | Cause::NotReady | Cause::Unknown => (stay.passed <= last).then_some(stay.passed),
         // Once is enough for a request that was on its way: a service that is wrong should hear so soon.
         Cause::Unasked => (stay.passed == 0).then_some(0),
-        Cause::Busy => Some(stay.at.map_or(0, |at| at + 1).min(last)),
+        Cause::Shard | Cause::Busy => Some(stay.at.map_or(0, |at| at + 1).min(last)),
         // It has had no fair try yet.
         Cause::Crowded => Some(stay.at.unwrap_or(0).min(last)),
-        Cause::Parked => (stay.age < max_parked).then_some(last),
+        Cause::Parked | Cause::UnknownDomain => (stay.age < max_parked).then_some(last),
     }
 }
 
@@ -123,11 +138,17 @@ mod tests {
     #[test]
     fn what_is_not_the_records_own_goes_on_until_it_is_too_old() {
         assert_eq!(always(Cause::Busy, 3), [0, 1, 2, 2, 2, 2]);
+        assert_eq!(always(Cause::Shard, 3), [0, 1, 2, 2, 2, 2]);
         assert_eq!(always(Cause::Crowded, 3), [0, 0, 0, 0, 0, 0]);
         assert_eq!(always(Cause::Parked, 3), [2, 2, 2, 2, 2, 2]);
+        assert_eq!(always(Cause::UnknownDomain, 3), [2, 2, 2, 2, 2, 2]);
         for cause in Cause::ALL {
             let stay = Stay { at: Some(1), passed: 0, age: DAY };
-            assert_eq!(next(cause, stay, 3, DAY).is_none(), cause == Cause::Parked, "{cause:?}");
+            assert_eq!(
+                next(cause, stay, 3, DAY).is_none(),
+                matches!(cause, Cause::Parked | Cause::UnknownDomain),
+                "{cause:?}"
+            );
         }
     }
 
@@ -141,7 +162,7 @@ mod tests {
     proptest! {
         /// Whatever it meets in whatever order: each reason of its own costs one tier, the others none.
         #[test]
-        fn a_reply_has_all_its_tiers(met in proptest::collection::vec(0usize..7, 0..40), tiers in 1usize..4) {
+        fn a_reply_has_all_its_tiers(met in proptest::collection::vec(0..Cause::ALL.len(), 0..40), tiers in 1usize..4) {
             let met: Vec<Cause> = met.into_iter().map(|n| Cause::ALL[n]).filter(|cause| *cause != Cause::Unasked).collect();
             let own = met.iter().filter(|cause| cause.counts()).count();
             let path = path(met.iter().copied(), tiers);

@@ -122,6 +122,7 @@ async fn probe<E: Engine, L: Log>(core: &Core<E, L>, domain: Option<DomainRef>) 
                 .raise(ENGINE, "the engine answers probes again; one reply goes first, the others wait".to_owned());
         }
         Err(text) => {
+            core.gate.probe_failed();
             let reason = format!("the engine is unwell ({text}): replies wait, none loses an attempt");
             tracing::warn!("{reason}");
             core.unready.raise(ENGINE, reason);

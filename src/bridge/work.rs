@@ -24,6 +24,8 @@ pub(crate) struct Work {
     pub(crate) lane: Option<u64>,
     /// When it first came to a worker; in milliseconds since the epoch.
     pub(crate) received_at_ms: i64,
+    /// The same by the steady clock: ages are told from this.
+    pub(crate) since_ms: i64,
     /// Calls for it that failed before it came here, on a reply topic and on other retry topics.
     pub(crate) earlier: u32,
     /// Tiers of retry topics that it has passed for reasons of its own.
@@ -77,6 +79,8 @@ pub(crate) struct Conclusion {
     pub(crate) cancel_requested: bool,
     pub(crate) attempts: u32,
     pub(crate) engine_status: Option<&'static str>,
+    /// Whether the engine said that it does not know the reply's domain.
+    pub(crate) unknown_domain: bool,
     /// What it leaves in the ledger, if the engine applied it.
     pub(crate) entry: Option<LedgerEntry>,
 }
@@ -92,6 +96,7 @@ impl Conclusion {
             cancel_requested: false,
             attempts: 0,
             engine_status: None,
+            unknown_domain: false,
             entry: None,
         }
     }

@@ -180,8 +180,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 () = windows.freed() => {}
                 batch = intake.records.recv(), if hungry => match batch {
                     Some(batch) => {
-                        let at_ms = core.now_ms();
-                        self.backlog.extend(batch.into_iter().map(|received| Delivered { received, at_ms }));
+                        let (at_ms, steady_ms) = (core.now_ms(), core.clock.steady_ms());
+                        let delivered = |received| Delivered { received, at_ms, steady_ms };
+                        self.backlog.extend(batch.into_iter().map(delivered));
                     }
                     None => return Ending::Fatal("the consumer thread ended unexpectedly".to_owned()),
                 },
@@ -246,7 +247,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             self.core.unready.clear(ENGINE);
         }
         self.pause_for_gate();
-        self.core.ailing.tell(!self.core.gate.is_open());
+        self.core.ailing.tell(self.core.gate.ails(self.core.options.reads == Reads::Retries));
         self.report();
     }
 
@@ -263,9 +264,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Since when the oldest record of a partition waits that was read and is not settled: also one that is held back, but not
     /// before it is due.
     fn oldest_ms(&self, partition: &Partition) -> Option<i64> {
-        let held = partition.held.front().and_then(|Delivered { received, at_ms }| {
-            self.core.due_ms(&received.record, *at_ms).or(received.record.origin.timestamp_ms)
-        });
+        let since = |it: &Delivered| self.core.due_ms(it).or(it.received.record.origin.timestamp_ms);
+        let held = partition.held.front().and_then(since);
         partition.offsets.oldest_timestamp_ms().or(held)
     }
 
@@ -273,6 +273,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let Core { options, metrics, gate, .. } = &*self.core;
         let (records, bytes) = self.windows.in_hand();
         metrics.in_flight(options.worker, records, bytes);
+        metrics.unknown_domain(options.worker, self.core.unresolved_replies.get());
         metrics.breaker(
             options.worker,
             match gate.breaker() {
@@ -282,7 +283,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             },
         );
         let now = self.core.now_ms();
-        self.core.ledger.borrow_mut().expire(now);
+        self.core.ledger.borrow_mut().expire(self.core.clock.steady_ms());
         metrics.ledger(options.worker, self.core.ledger.borrow().len());
         for (id, partition) in self.partitions.iter() {
             let age = self.oldest_ms(partition).map_or(0.0, |ms| (now - ms).max(0) as f64 / 1000.0);

@@ -95,7 +95,7 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             Err(Unseen::Failed(pass, error)) if is_denied(&error) => {
                 drop(pass);
                 tries.unready = Some(Box::new(core.denied(&domain(question.target), &error)));
-                let decision = tries.slowly(core);
+                let decision = tries.slowly(core, Cause::Parked);
                 unseen(core, work, &question, &error, decision, tries).await
             }
             Err(Unseen::Failed(pass, error)) => {
@@ -131,10 +131,11 @@ async fn unseen<'a, E: Engine, L: Log>(
 ) -> Looked {
     let delay = match decision {
         Decision::Final => return Looked::Ended(final_answer(error.clone(), tries)),
-        Decision::Spent(cause, _) if core.may_leave(cause, question.target).await => {
-            return Looked::Ended(later(core, cause, question.target, error, std::mem::take(tries)));
-        }
-        Decision::Spent(_, delay) | Decision::Wait(delay) => delay,
+        Decision::Spent(cause, delay) => match core.leaves_for(cause, question.target, tries.failing_since()).await {
+            Some(cause) => return Looked::Ended(later(core, cause, question.target, error, std::mem::take(tries))),
+            None => delay,
+        },
+        Decision::Wait(delay) => delay,
     };
     core.note_wait(work, error, delay, tries.attempts());
     Looked::Wait(delay)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::reasons::Waiting;
 use crate::bridge::core::Core;
+use crate::bridge::domains::Unresolved;
 use crate::bridge::retry::{Next, Schedule};
 use crate::bridge::seams::{Engine, Log};
 use crate::bridge::tiers::Cause;
@@ -16,6 +17,8 @@ pub(super) struct Tries<'a> {
     schedule: Option<Box<Schedule>>,
     /// Why the process is unready while the record waits.
     pub(super) unready: Option<Box<Held<'a>>>,
+    /// Counts it while the engine does not know its domain.
+    pub(super) unresolved: Option<Unresolved<'a>>,
     /// A call got no clear answer and may have been applied.
     pub(super) ambiguous: bool,
     /// How often and how long an attempt was called that was not there yet.
@@ -30,6 +33,8 @@ pub(super) struct Tries<'a> {
     anew: u32,
     /// An engine that asked for less load was among the failures.
     busy: bool,
+    /// When the last two failed, by the gate's clock.
+    failed_at: (Duration, Duration),
 }
 
 impl Tries<'_> {
@@ -39,6 +44,11 @@ impl Tries<'_> {
         failed + self.waiting.as_ref().map_or(0, |waiting| waiting.times())
     }
 
+    /// Since when calls fail as the last one did: since the one before it.
+    pub(super) fn failing_since(&self) -> Duration {
+        self.failed_at.0
+    }
+
     /// What to do after a call that failed for a transient reason.
     pub(super) fn failed<E: Engine, L: Log>(&mut self, core: &Core<E, L>, busy: bool) -> Decision {
         let fresh = || Box::new(Schedule::new(core.options.retry, core.began()));
@@ -46,6 +56,7 @@ impl Tries<'_> {
             (self.shut, self.busy) = (core.gate.times_shut(), false);
         }
         self.busy |= busy;
+        self.failed_at = (self.failed_at.1, core.gate.now());
         match self.schedule.get_or_insert_with(fresh).failed(busy, core.random()) {
             Next::Retry(delay) => Decision::Wait(delay),
             // What failed while the engine was unwell was not the record's fault: it begins anew.
@@ -58,10 +69,10 @@ impl Tries<'_> {
     }
 
     /// What to do when somebody has to mend something first.
-    pub(super) fn slowly<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Decision {
+    pub(super) fn slowly<E: Engine, L: Log>(&mut self, core: &Core<E, L>, cause: Cause) -> Decision {
         self.slow += 1;
         let delay = core.options.retry.spent;
-        if self.slow < MAX_SLOW { Decision::Wait(delay) } else { Decision::Spent(Cause::Parked, delay) }
+        if self.slow < MAX_SLOW { Decision::Wait(delay) } else { Decision::Spent(cause, delay) }
     }
 }
 

@@ -18,7 +18,7 @@ const LIMIT: usize = 50;
 /// Records in hand at most: eight in calls, eight in back-off, one that waits for a place.
 const IN_HAND: usize = 17;
 
-const NEVER_STOPPED: &str = "handback_flood_stops_total 0";
+pub(super) const NEVER_STOPPED: &str = "handback_flood_stops_total 0";
 
 /// Two topics, few records in hand, and stops that are short enough for a test.
 fn two_topics(options: &mut Options, _: &mut Shared) {
@@ -79,7 +79,7 @@ fn why_a_topic_is_stopped_is_told_with_a_record_and_a_remedy() {
         let [(key, text)] = &stage.shared.health.reasons()[..] else { panic!("{reasons}") };
         assert_eq!(key, "flood/activity-replies/0");
         for part in [
-            "activity-replies is stopped for 30s: of its last 51 replies within 1m, 50 became dead letters",
+            "activity-replies is stopped for 30s: of its last 51 replies within 1m, 50 became dead letters or left",
             "40 of them bad_token, the last one activity-replies/0/50.",
             "Look at that record on activity-replies-dlq",
             "up to 10 are tried",

@@ -3,13 +3,17 @@
 mod log_model;
 mod model;
 mod support;
+mod time;
 mod weather;
 
 mod books;
+mod clocks;
 mod crowds;
+mod domains;
 mod endings;
 mod engine_unwell;
 mod flood;
+mod flood_delays;
 mod heartbeats;
 mod judging;
 mod ledger;
@@ -23,4 +27,6 @@ mod retries;
 mod retry_topics;
 mod schedules;
 pub(crate) mod secrets;
+mod shards;
+mod shared_looks;
 mod writing;

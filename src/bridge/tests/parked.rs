@@ -115,12 +115,12 @@ fn an_outage_before_the_names_of_domains_are_known_drains_no_topic() {
         },
         async |stage| {
             let error = |verdict| CallError { verdict, status: "UNAVAILABLE", message: "gone".to_owned() };
-            *stage.engine.domain.borrow_mut() = Err(error(Verdict::Transient { busy: false }));
+            *stage.engine.untold.borrow_mut() = Some(error(Verdict::Transient { busy: false }));
             *stage.engine.history.borrow_mut() = Probed::Unwell("gone".to_owned());
             stage.deliver(P0, completes(0..5));
             stage.pass(seconds(100)).await;
             assert!(path(stage).is_empty(), "{:?}", path(stage));
-            *stage.engine.domain.borrow_mut() = Ok(Some("orders".into()));
+            *stage.engine.untold.borrow_mut() = None;
             *stage.engine.history.borrow_mut() = Probed::Well;
             stage.eventually_stored(P0, 5).await;
             assert_eq!(stage.log.kinds(), [OutcomeKind::Applied; 5]);

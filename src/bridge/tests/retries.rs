@@ -2,6 +2,7 @@
 
 use super::model::{Step, busy, not_active, unavailable, unknown_domain};
 use super::support::{P0, Stage, complete, completes, millis, play, play_with, seconds};
+use crate::bridge::{Options, Shared};
 use crate::wire::OutcomeKind;
 
 /// Milliseconds between the calls for an activity.
@@ -112,9 +113,14 @@ fn a_domain_that_is_active_elsewhere_is_waited_for() {
     });
 }
 
+/// The engine tells the domain's id, and does not take answers for it.
+fn with_orders(options: &mut Options, _: &mut Shared) {
+    options.domains = vec!["orders".to_owned()];
+}
+
 #[test]
-fn replies_for_an_unknown_domain_wait_and_say_so() {
-    play(async |stage| {
+fn replies_for_an_unknown_domain_that_the_settings_name_wait_and_say_so() {
+    play_with(with_orders, async |stage| {
         stage.engine.script("a1", vec![unknown_domain(); 3]);
         stage.engine.script("a2", vec![unknown_domain(); 2]);
         stage.deliver(P0, completes([1, 2, 3]));
@@ -131,7 +137,7 @@ fn replies_for_an_unknown_domain_wait_and_say_so() {
 
 #[test]
 fn an_unknown_domain_is_no_reason_any_more_when_its_replies_have_left() {
-    play(async |stage| {
+    play_with(with_orders, async |stage| {
         stage.engine.always(unknown_domain());
         stage.deliver(P0, [complete("a1")]);
         stage.eventually("unready", |s| !s.shared.health.is_ready()).await;
