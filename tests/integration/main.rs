@@ -6,6 +6,7 @@ mod cli;
 mod compose;
 mod contract;
 mod dev;
+mod earlier_versions;
 mod engine;
 mod fuzzing;
 mod kafka_fetch;

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Callable
 
-from . import build, examples, procs, term
+from . import build, examples, procs, record, term
 from .kafka import Kafka
 from .paths import DATA, GROUPS, LOGS
 from .procs import NotAsked
@@ -34,6 +34,8 @@ def main() -> int:
     p.add_argument("--list", action="store_true", help="list the scenarios and exit")
     p.add_argument("--keep", action="store_true", help="afterwards leave the stack up until Ctrl-C, with a bridge, and keep its data")
     p.add_argument("--build", action="store_true", help="only build the parts that are not handback itself")
+    p.add_argument("--record", metavar="FILE", type=Path,
+                   help="only keep what this version leaves on its topics, for tests of later ones (record.py)")
     p.add_argument("--on-kafka", metavar="COMMAND ...",
                    help="run this command beside a Kafka broker of its own, whose address is in HANDBACK_BENCH_BROKERS")
     p.add_argument("--sweep", action="store_true", help=argparse.SUPPRESS)
@@ -51,6 +53,8 @@ def main() -> int:
     unknown = set(a.only or []) - {s.name for s in ALL}
     if unknown:
         p.error(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
+    if a.record:
+        return run(lambda: recorded(a.record), a.keep)
     chosen = [s for s in ALL if not a.only or s.name in a.only]
     return run(lambda: scenarios(chosen, a.keep, a.build), a.keep)
 
@@ -90,6 +94,15 @@ def on_kafka(command: list[str]) -> int:
     kafka = Kafka()
     kafka.start()
     return subprocess.run(command, env={**os.environ, "HANDBACK_BENCH_BROKERS": kafka.brokers}, check=False).returncode
+
+
+def recorded(file: Path) -> int:
+    build.build_all({})
+    stack = Stack()
+    _kept.append(stack)
+    stack.start()
+    record.record(stack, file)
+    return 0
 
 
 def scenarios(chosen: list[Scenario], keep: bool, build_only: bool) -> int:

@@ -12,8 +12,9 @@ import (
 )
 
 // driver is how the tests steer Cadence: start, signal, terminate, result, query, history.
-func driver(e *engine, taskList string) http.Handler {
+func driver(e *engine, taskList, brokers string) http.Handler {
 	mux := http.NewServeMux()
+	records(mux, brokers)
 	mux.HandleFunc("POST /start", answer(func(ctx context.Context, r *http.Request) (any, error) {
 		var in struct {
 			Workflow, ID string

@@ -81,7 +81,7 @@ func run(o options) error {
 	}
 	defer w.Stop()
 
-	server := &http.Server{Addr: o.listen, Handler: driver(engine, o.taskList), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: o.listen, Handler: driver(engine, o.taskList, o.kafka), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
 	select {
