@@ -18,13 +18,18 @@ const ENTRIES: usize = 100_000;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Replies that an earlier process has handled in each partition of topics that are in use. A broker maps the index files of a
+/// partition into memory and touches them first when some kilobytes (`index.interval.bytes`) are there, which takes its time.
+const EARLIER: usize = 32;
+
 pub(crate) fn partitions(brokers: &str) {
     println!(
         "one process starts on {ENTRIES} remembered answers; another joins and leaves under {RATE} replies a second"
     );
     println!(
-        "{:>10} {:>14} {:>16} {:>26} {:>26} {:>26}",
+        "{:>10} {:>7} {:>14} {:>14} {:>24} {:>24} {:>24}",
         "partitions",
+        "topics",
         "start to first",
         "start to all",
         "steady p50/p99/max ms",
@@ -32,45 +37,70 @@ pub(crate) fn partitions(brokers: &str) {
         "leave p50/p99/max ms"
     );
     for count in [64, 512] {
-        let sink = Sink::start(Duration::ZERO);
-        let topics = Topics::create(brokers, &format!("partitions-{count}"), count);
-        remembered(&topics, ENTRIES);
-        // One reply waits in each partition.
-        topics.reply(0, count as usize);
-        topics.flush();
-        let settings = topics.settings(&sink.endpoint);
-        let began = Instant::now();
-        let mut first = Process::start(&settings);
-        sink.wait_for(1, PATIENCE);
-        let to_first = began.elapsed();
-        sink.wait_for(count as usize, PATIENCE);
-        let to_all = began.elapsed();
-        first.wait_ready();
-        let mut written = count as usize;
-        let mut during = |act: &mut dyn FnMut(), seconds| {
-            sink.take();
-            let before = written;
-            std::thread::scope(|scope| {
-                let writer = scope.spawn(|| topics.reply_steadily(before, RATE, Duration::from_secs(seconds)));
-                std::thread::sleep(Duration::from_secs(1));
-                act();
-                written += writer.join().unwrap();
-            });
-            sink.wait_for(written, PATIENCE);
-            delays(&sink.take())
-        };
-        let steady = during(&mut || {}, 6);
-        let mut second = None;
-        let join = during(&mut || second = Some(Process::start(&settings)), 15);
-        let leave = during(&mut || second.take().unwrap().stop(), 15);
-        println!(
-            "{count:>10} {:>12.2} s {:>14.2} s {steady:>26} {join:>26} {leave:>26}",
-            to_first.as_secs_f64(),
-            to_all.as_secs_f64()
-        );
-        first.stop();
-        sink.stop();
+        for in_use in [false, true] {
+            measure(brokers, count, in_use);
+        }
     }
+}
+
+fn measure(brokers: &str, count: i32, in_use: bool) {
+    let sink = Sink::start(Duration::ZERO);
+    let word = if in_use { "in use" } else { "new" };
+    let topics = Topics::create(brokers, &format!("partitions-{count}-{in_use}"), count);
+    let settings = topics.settings(&sink.endpoint);
+    remembered(&topics, ENTRIES);
+    if in_use {
+        handled(&topics, &sink);
+    }
+    // One reply waits in each partition.
+    let waiting = usize::try_from(count).unwrap();
+    let mut written = sink.count() + waiting;
+    topics.reply(0, waiting);
+    topics.flush();
+    let before = sink.count();
+    let began = Instant::now();
+    let mut first = Process::start(&settings);
+    sink.wait_for(before + 1, PATIENCE);
+    let to_first = began.elapsed();
+    sink.wait_for(written, PATIENCE);
+    let to_all = began.elapsed();
+    first.wait_ready();
+    let mut during = |act: &mut dyn FnMut(), seconds| {
+        sink.take();
+        let from = written;
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| topics.reply_steadily(from, RATE, Duration::from_secs(seconds)));
+            std::thread::sleep(Duration::from_secs(1));
+            act();
+            written += writer.join().unwrap();
+        });
+        sink.wait_for(written, PATIENCE);
+        delays(&sink.take())
+    };
+    let steady = during(&mut || {}, 6);
+    let mut second = None;
+    let join = during(&mut || second = Some(Process::start(&settings)), 15);
+    let leave = during(&mut || second.take().unwrap().stop(), 15);
+    println!(
+        "{count:>10} {word:>7} {:>12.2} s {:>12.2} s {steady:>24} {join:>24} {leave:>24}",
+        to_first.as_secs_f64(),
+        to_all.as_secs_f64()
+    );
+    first.stop();
+    sink.stop();
+}
+
+/// An earlier process has handled replies of every partition: batch by batch, as they come in use.
+fn handled(topics: &Topics, sink: &Sink) {
+    let round = usize::try_from(topics.partitions).unwrap() * EARLIER / 4;
+    let mut earlier = Process::start(&topics.settings(&sink.endpoint));
+    for number in 0..4 {
+        topics.reply(number * round, round);
+        topics.flush();
+        sink.wait_for((number + 1) * round, PATIENCE);
+    }
+    earlier.wait_ready();
+    earlier.stop();
 }
 
 fn delays(arrivals: &[Arrival]) -> String {

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable
 
@@ -112,7 +113,7 @@ def scenarios(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
     stack = Stack()
     _kept.append(stack)
     stack.start()
-    results = [(s, *_one(s, stack)) for s in chosen]
+    results = [result for together in _together(chosen) for result in _play(together, stack)]
     term.line()
     for s, fault, note, took in results:
         term.line(f"{took:6.1f}s  {_word(fault)}  {s.name:16} {str(fault)[:300] if fault else note or s.title}")
@@ -122,6 +123,22 @@ def scenarios(chosen: list[Scenario], keep: bool, build_only: bool) -> int:
     if keep:
         _wait_for_user(stack)
     return 1 if failed else 0
+
+
+def _together(chosen: list[Scenario]) -> list[list[Scenario]]:
+    """In order; neighbours that may run beside each other are one entry."""
+    entries: list[list[Scenario]] = []
+    for s in chosen:
+        if s.beside and entries and entries[-1][-1].beside:
+            entries[-1].append(s)
+        else:
+            entries.append([s])
+    return entries
+
+
+def _play(together: list[Scenario], stack: Stack) -> list[tuple]:
+    with ThreadPoolExecutor(len(together)) as pool:
+        return [(s, *result) for s, result in zip(together, pool.map(lambda s: _one(s, stack), together))]
 
 
 def _word(fault: Exception | None) -> str:

@@ -31,7 +31,7 @@ def _value(value) -> str:
 
 class Bridge:
     def __init__(self, name: str, group: str, cadence: Cadence, brokers: str, topics: dict,
-                 more: dict[str, dict] | None = None, command: str = "run"):
+                 more: dict[str, dict] | None = None, command: str = "run", program: Path | None = None):
         self.name = name
         self.group = group
         port = free_port()
@@ -47,7 +47,7 @@ class Bridge:
         for table, fields in (more or {}).items():
             settings.setdefault(table, {}).update(fields)
         self.file = self.write_settings(name, settings)
-        self.proc = Proc(name, [build.handback(), "--config", self.file, command])
+        self.proc = Proc(name, [program or build.handback(), "--config", self.file, command])
 
     @staticmethod
     def write_settings(name: str, settings: dict[str, dict]) -> Path:

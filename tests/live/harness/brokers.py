@@ -5,8 +5,9 @@ import shutil
 import uuid
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection,
+                             TopicPartition)
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from .build import KAFKA_JARS
 from .procs import Failed, Proc, wait_for
@@ -64,13 +65,32 @@ class Brokers:
         except KafkaException:
             return False
 
-    def create_topics(self, topics: dict[str, int]) -> None:
-        made = self.admin.create_topics([NewTopic(name, partitions, 1, config=settings_of(name))
+    def create_topics(self, topics: dict[str, int], settings: dict[str, str] | None = None) -> None:
+        made = self.admin.create_topics([NewTopic(name, partitions, 1, config=settings_of(name) | (settings or {}))
                                          for name, partitions in topics.items()])
         for future in made.values():
             future.result(30)
         # Created is not yet led: a producer that asks too early is told the topic does not exist.
         wait_for("leaders of new topics", lambda: self.led(topics), 30)
+
+    def delete_topic(self, topic: str) -> None:
+        self.admin.delete_topics([topic])[topic].result(30)
+        wait_for(f"the end of {topic}", lambda: topic not in self.admin.list_topics(timeout=5).topics, 30)
+
+    def add_partitions(self, topics: dict[str, int]) -> None:
+        """To so many in all."""
+        for future in self.admin.create_partitions([NewPartitions(name, count) for name, count in topics.items()]).values():
+            future.result(30)
+        wait_for("leaders of new partitions", lambda: self.led(topics), 30)
+
+    def topic_id(self, topic: str) -> str:
+        return str(self.admin.describe_topics(TopicCollection([topic]))[topic].result(30).topic_id)
+
+    def forget(self, topic: str) -> None:
+        """As retention does in time: every record that is there now is gone."""
+        ends = [TopicPartition(topic, p, end) for p, end in self.ends(topic).items()]
+        for future in self.admin.delete_records(ends).values():
+            future.result(30)
 
     def led(self, topics: dict[str, int]) -> bool:
         known = self.admin.list_topics(timeout=5).topics

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,10 @@ _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depen
 
 
 RUST_EXAMPLE = "rust-service"
+
+# The released version that a rolling upgrade begins with, and its last commit.
+EARLIER = "0.1.0"
+_EARLIER_COMMIT = "a3d9bb29558cdca300db9b1386016561c43db13a"
 
 
 def _target() -> Path:
@@ -111,9 +116,37 @@ def _handback() -> bool:
     return True
 
 
+def earlier_handback() -> Path:
+    return LIVE / "bin" / f"handback-{EARLIER}"
+
+
+def _earlier() -> bool:
+    """A development build from the history, in the folder of ours: it finds compiled there what both depend on."""
+    made, stamp = earlier_handback(), LIVE / "stamps" / "earlier"
+    if made.exists() and stamp.exists() and stamp.read_text() == _EARLIER_COMMIT:
+        return False
+    git = ["git", "-C", str(ROOT)]
+    if subprocess.run([*git, "cat-file", "-e", f"{_EARLIER_COMMIT}^{{commit}}"], capture_output=True, check=False).returncode != 0:
+        raise Failed(f"{EARLIER} cannot be built: commit {_EARLIER_COMMIT} is not in this clone. Is it shallow? git fetch --unshallow")
+    source = LIVE / "earlier"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    archive = subprocess.run([*git, "archive", _EARLIER_COMMIT], capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(source)], input=archive, check=True)
+    # Under a name of its own: the tests run the `handback` that stands in the same folder.
+    with (source / "Cargo.toml").open("a") as manifest:
+        manifest.write('\n[[bin]]\nname = "handback-earlier"\npath = "src/main.rs"\n')
+    _run("earlier", ["cargo", "build", "--locked", "--bin", "handback-earlier"], source, {"CARGO_TARGET_DIR": str(_target())})
+    made.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(_target() / "debug" / "handback-earlier", made)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(_EARLIER_COMMIT)
+    return True
+
+
 def build_all(more: dict[str, Callable[[], bool]], with_handback: bool = True) -> None:
     steps = {"cadence-server": lambda: _go("cadence-server", CADENCE_SERVER, SOURCES / "cadence-server"),
-             "worker": _workers, "kafka": build_kafka, **more}
+             "worker": _workers, "kafka": build_kafka, f"handback {EARLIER}": _earlier, **more}
     if with_handback:
         steps["handback"] = _handback
     waiting = set(steps)

@@ -1,5 +1,6 @@
 """A real Cadence server, and the Go worker through whose driver the scenarios use it."""
 
+import base64
 import json
 import socket
 import urllib.error
@@ -9,8 +10,17 @@ import urllib.request
 from .build import CADENCE_SERVER, WORKER
 from .paths import DATA
 from .procs import Failed, Proc, free_port, wait_for
+from .topics import Rec
 
 DOMAIN = "live"
+
+
+def _b64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _raw(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
 
 
 def open_port(port: int) -> bool:
@@ -94,6 +104,20 @@ class Worker:
 
     def history(self, workflow_id: str) -> list[dict]:
         return self._call("/history", {"id": workflow_id})
+
+    def produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
+                headers: list[tuple[bytes, bytes | None]]) -> tuple[str, int, int]:
+        """Writes a record whose header names are any bytes. Returns where it is."""
+        body = {"topic": topic, "partition": partition, "key": _b64(key), "value": _b64(value),
+                "headers": [{"name": _b64(name), "value": _b64(v)} for name, v in headers]}
+        written = self._call("/produce", body=body, timeout=30)
+        return topic, written["partition"], written["offset"]
+
+    def records(self, topic: str) -> list[Rec]:
+        """All records of a topic; names of their headers are bytes."""
+        return [Rec(r["topic"], r["partition"], r["offset"], r["timestamp"], _raw(r["key"]), _raw(r["value"]),
+                    [(_raw(h["name"]) or b"", _raw(h["value"])) for h in r["headers"] or []])
+                for r in self._call("/records", {"topic": topic}, timeout=30)]
 
     def events(self, workflow_id: str, kind: str) -> list[dict]:
         """Attributes of the history events of one kind, e.g. ActivityTaskCompleted."""

@@ -111,11 +111,13 @@ class Fans:
         for workflow in self.ids:
             self._check_history(workflow, won)
         counted.repeated = len(self._site.tail.all(self._topics["outcomes"])) - len(first)
-        counted.commits = check_commits(commits_of(self._site.kafka.brokers, self._group), first)
+        commits = commits_of(self._site.kafka.brokers, self._group)
+        counted.commits = check_commits([c for c in commits if c.topic == topic], first)
         return counted
 
     def _settled(self) -> set[tuple]:
-        return {source_of(r) for r in self._site.tail.all(self._topics["outcomes"])}
+        topic = self._topics["replies"][0]
+        return {source for r in self._site.tail.all(self._topics["outcomes"]) if (source := source_of(r))[0] == topic}
 
     @staticmethod
     def _check_outcomes(replies: list[Rec], first: dict[tuple, Rec]) -> tuple[Counted, dict[str, str]]:

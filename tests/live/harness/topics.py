@@ -46,7 +46,9 @@ class Tail:
         self._news = threading.Condition()
         self._stop = threading.Event()
         self._consumer = Consumer({"bootstrap.servers": brokers, "group.id": "tail", "enable.auto.commit": False,
-                                   "enable.auto.offset.store": False, "fetch.wait.max.ms": 50, "log_level": 0})
+                                   "enable.auto.offset.store": False, "fetch.wait.max.ms": 50, "log_level": 0,
+                                   # What stands behind an open transaction is there all the same.
+                                   "isolation.level": "read_uncommitted"})
         self._consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, n in topics.items() for p in range(n)])
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

@@ -23,7 +23,7 @@ def rights(topics: dict, group: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _login(password: str, user: str = USER) -> dict:
+def login(password: str, user: str = USER) -> dict:
     return {"kafka.properties": {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256",
                                  "sasl.username": user, "sasl.password": password}}
 
@@ -33,7 +33,7 @@ def scram(stack: Stack) -> None:
     """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with the rights that README.md lists"""
     stack.kafka.add_user(USER, PASSWORD)
     stack.kafka.allow(USER, rights(stack.secure, GROUP))
-    bridge = Bridge("handback-secure", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, _login(PASSWORD))
+    bridge = Bridge("handback-secure", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, login(PASSWORD))
     try:
         bridge.wait_ready()
         workflow = new_id("scram")
@@ -65,7 +65,7 @@ def missing_right(stack: Stack) -> None:
     stack.worker.start("Single", workflow, {"script": stack.script([step], topics=stack.secure), "want": "string"})
     reply = stack.replies_of(workflow, 1, topics=stack.secure)[0]
     bridge = Bridge("handback-missing-right", group, stack.cadence, stack.kafka.secure_brokers, stack.secure,
-                    _login(PASSWORD, user))
+                    login(PASSWORD, user))
     try:
         topic = stack.secure["outcomes"]
         wait_for("the reason on /readyz", lambda: bridge.get("/readyz")[0] == 503 and topic in bridge.get("/readyz")[1], 60,
@@ -90,7 +90,7 @@ def wrong_password(stack: Stack) -> None:
     stack.kafka.allow(USER, rights(stack.secure, GROUP))
     before = stack.kafka.committed(GROUP, stack.secure["replies"][0])
     bridge = Bridge("handback-wrong-password", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure,
-                    _login("battery staple"))
+                    login("battery staple"))
     try:
         def told() -> bool:
             status, text = bridge.get("/readyz")
@@ -113,7 +113,7 @@ def wrong_password(stack: Stack) -> None:
 
 
 def _right_password(stack: Stack, workflow: str, reply) -> None:
-    bridge = Bridge("handback-right-password", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, _login(PASSWORD))
+    bridge = Bridge("handback-right-password", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, login(PASSWORD))
     try:
         bridge.wait_ready()
         equal("what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "after all", "details": None})
