@@ -13,8 +13,10 @@ FROM debian:12.11-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --no-create-home handback
+    && groupadd --system --gid 65532 handback \
+    && useradd --system --no-create-home --uid 65532 --gid 65532 handback
 COPY --from=build /src/target/release/handback /usr/local/bin/handback
-USER handback
+# By number: Kubernetes' runAsNonRoot cannot tell who a name is.
+USER 65532:65532
 ENTRYPOINT ["handback"]
 CMD ["run"]

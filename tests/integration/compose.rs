@@ -78,6 +78,25 @@ fn compose_waits_longer_for_a_stop_than_the_drain_may_take() {
 }
 
 #[test]
+fn the_container_runs_as_a_user_that_is_known_by_number_not_to_be_root() {
+    let dockerfile = file("Dockerfile");
+    let user =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("USER ")).next_back().expect("the image runs as root");
+    let (user, group) = user.split_once(':').expect("user and group");
+    let number =
+        |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("{text} is a name; runAsNonRoot cannot judge it"));
+    assert!(number(user) > 0 && number(group) > 0);
+    assert!(dockerfile.contains(&format!("--uid {user} ")), "the user exists");
+}
+
+#[test]
+fn the_licenses_of_dependencies_are_held_against_the_list_in_every_run() {
+    let (ci, deny) = (file(".ci/run"), file("tests/deny/run"));
+    assert!(ci.lines().any(|line| line == "tests/deny/run"));
+    assert!(deny.contains("bans licenses sources") && !deny.contains("|| true"));
+}
+
+#[test]
 fn the_dockerfile_builds_with_the_pinned_toolchain() {
     let toolchain = file("rust-toolchain.toml");
     let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
