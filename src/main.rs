@@ -4,11 +4,13 @@ use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
+use handback::admin::{self, Printable};
 use handback::cli::{self, Cli, Need};
-use handback::config::{Fault, Faults, Log, LogFormat, Origin, Settings};
+use handback::config::{Fault, Faults, Log, Origin, Settings};
 use handback::exit::Exit;
 use handback::kafka::client;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
         Ok(settings) => execute(cli, &settings).into(),
         Err(Faults(faults)) => {
             for fault in faults {
-                anstream::eprintln!("handback: {fault}");
+                anstream::eprintln!("handback: {}", Printable(fault));
             }
             Exit::BadSettings.into()
         }
@@ -63,10 +65,10 @@ fn execute(cli: Cli, settings: &Settings) -> Exit {
             return Exit::Failed;
         }
     };
-    let exit = match runtime.block_on(cli::execute(cli.command, settings)) {
+    let exit = match runtime.block_on(cli::execute(cli, settings)) {
         Ok(exit) => exit,
         Err(failed) => {
-            anstream::eprintln!("handback: {failed}");
+            anstream::eprintln!("handback: {}", Printable(&failed));
             failed.exit()
         }
     };
@@ -79,9 +81,5 @@ fn execute(cli: Cli, settings: &Settings) -> Exit {
 fn start_logging(log: &Log, usual: Option<&str>) {
     let set = log.filter != Log::default().filter;
     let filter = usual.filter(|_| !set).unwrap_or(&log.filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(anstream::stderr);
-    match log.format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    admin::log_to(anstream::stderr, EnvFilter::new(filter), log.format).init();
 }

@@ -80,3 +80,12 @@ fn every_metric_says_what_it_is() {
     assert_eq!(helps, text.lines().filter(|line| line.starts_with("# TYPE ")).count(), "{text}");
     assert!(text.ends_with("# EOF\n"));
 }
+
+#[test]
+fn a_name_cannot_add_a_line_to_the_metrics() {
+    let metrics = Metrics::new();
+    metrics.lag("replies\nhandback_ready 1\n\"\\", 0, 7);
+    let text = metrics.encode();
+    assert!(text.contains(r#"{topic="replies\nhandback_ready 1\n\"\\",partition="0"} 7"#), "{text}");
+    assert!(!text.lines().any(|line| line == "handback_ready 1"), "{text}");
+}

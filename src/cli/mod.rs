@@ -51,13 +51,13 @@ impl Failed {
 ///
 /// # Errors
 /// When the command could not do what it was asked.
-pub async fn execute(command: Command, settings: &Settings) -> Result<Exit, Failed> {
-    match command {
+pub async fn execute(cli: Cli, settings: &Settings) -> Result<Exit, Failed> {
+    match cli.command {
         Command::Run => Ok(run::run(settings).await),
         Command::Dispatch => Ok(run::dispatch(settings).await),
         #[cfg(feature = "dev")]
         Command::Dev(args) => Ok(run::dev(&args).await),
-        Command::Check(args) => check::check(settings, &args).await,
+        Command::Check(args) => check::check(settings, cli.config.as_deref(), &args).await,
         Command::Topics(args::Topics::Create(args)) => topics::create(settings, &args).await,
         Command::Reply(reply) => reply::reply(settings, *reply).await,
         Command::Settings(args) => Ok(settings::settings(settings, &args)),

@@ -1,7 +1,9 @@
-//! Findings on the terminal: aligned, in colour only where somebody sees it.
+//! Findings on the terminal: aligned, in colour only where somebody sees it, and texts of others as they can be printed.
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+
+use crate::admin::Printable;
 
 /// A line on standard output. A reader that has seen enough (`handback settings | head`) is no reason to panic.
 macro_rules! say {
@@ -56,12 +58,13 @@ const SUBJECT: usize = 30;
 /// One finding.
 pub(super) fn line(level: Level, subject: &str, what: &str) {
     let style = level.style();
+    let (subject, what) = (Printable(subject).to_string(), Printable(what));
     say!("  {style}{:<5}{style:#}  {subject:<SUBJECT$}  {what}", level.word());
 }
 
 /// What to do about the finding above.
 pub(super) fn fix(advice: &str) {
-    say!("  {:5}  {:SUBJECT$}  {DIM}-> {advice}{DIM:#}", "", "");
+    say!("  {:5}  {:SUBJECT$}  {DIM}-> {}{DIM:#}", "", "", Printable(advice));
 }
 
 /// A heading.

@@ -1,7 +1,6 @@
 //! `handback reply`
 
 use std::io::Read;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +10,7 @@ use serde_json::value::RawValue;
 use super::Failed;
 use super::args::{Complete, Fail, Progress, Reply, Target};
 use super::paint::say;
+use crate::admin::Printable;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::kafka::send::send;
@@ -53,6 +53,7 @@ pub(super) async fn reply(settings: &Settings, reply: Reply) -> Result<Exit, Fai
         return Ok(Exit::Ok);
     }
     let place = send(&settings.kafka, record).await?;
+    let topic = Printable(topic);
     say!("written to {topic}, partition {}, offset {}", place.partition, place.offset);
     say!("what becomes of it will be on {}", settings.topics.outcomes);
     Ok(Exit::Ok)
@@ -138,16 +139,15 @@ fn show(record: &OutRecord, token: Option<&TaskToken>) {
     let secret = token.map(|token| STANDARD.encode(token.bytes()));
     let shown = |bytes: Option<&Bytes>| {
         let text = bytes.map_or_else(|| "null".into(), |bytes| String::from_utf8_lossy(bytes).into_owned());
-        match &secret {
+        Printable(match &secret {
             Some(secret) => text.replace(secret.as_str(), "[token]"),
             None => text,
-        }
+        })
     };
-    let topic: &Arc<str> = &record.topic;
-    say!("topic   {topic}");
+    say!("topic   {}", Printable(&record.topic));
     say!("key     {}", shown(record.key.as_ref()));
     for (name, value) in record.headers.iter() {
-        say!("header  {name}: {}", shown(value));
+        say!("header  {}: {}", Printable(name), shown(value));
     }
     say!("value   {}", shown(record.value.as_ref()));
 }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::Dev;
 use super::signals;
 use crate::Ended;
+use crate::admin::Printable;
 use crate::config::Settings;
 #[cfg(feature = "dev")]
 use crate::dev;
@@ -29,7 +30,7 @@ fn stop_on_signals() -> CancellationToken {
 
 fn told(ended: Ended) -> Exit {
     if let Some(message) = ended.message {
-        anstream::eprintln!("handback: {message}");
+        anstream::eprintln!("handback: {}", Printable(message));
     }
     ended.exit
 }

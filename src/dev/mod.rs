@@ -48,7 +48,7 @@ pub async fn dev(options: Options, shutdown: CancellationToken) -> Exit {
     match show::run(&options, &shutdown).await {
         Ok(exit) => exit,
         Err(error) => {
-            anstream::eprintln!("handback dev: {error}");
+            anstream::eprintln!("handback dev: {}", crate::admin::Printable(&error));
             Exit::Failed
         }
     }

@@ -6,6 +6,7 @@ use anstyle::Style;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::admin::Printable;
 use crate::config::Settings;
 use crate::wire::Request;
 
@@ -19,7 +20,7 @@ const DIM: Style = Style::new().dimmed();
 pub(super) fn invitation(request: &Request, settings: &Settings, program: &str) -> String {
     let token = STANDARD.encode(request.task_token.bytes());
     let (brokers, topic) = (&settings.kafka.brokers, &settings.topics.replies[0]);
-    let workflow = request.activity.as_ref().map_or("", |activity| &activity.workflow_id);
+    let workflow = Printable(request.activity.as_ref().map_or("", |activity| &activity.workflow_id));
     let mut text = format!("\n{BOLD}{workflow} waits for you.{BOLD:#} Answer it from another terminal:\n\n");
     let _ = writeln!(
         text,

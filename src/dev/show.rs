@@ -19,6 +19,7 @@ use super::services::Services;
 use super::stack::{Stack, StackError};
 use super::timeline::Timeline;
 use super::{Options, clients, texts};
+use crate::admin::Printable;
 use crate::config::{ANY_ACTIVITY, Route};
 use crate::exit::Exit;
 use crate::run::wall_clock_ms;
@@ -102,7 +103,7 @@ pub(super) async fn run(options: &Options, shutdown: &CancellationToken) -> Resu
     extras.cancel();
     let ended = show.stack.stop().await;
     if let Some(message) = ended.message {
-        anstream::eprintln!("handback dev: {message}");
+        anstream::eprintln!("handback dev: {}", Printable(message));
     }
     Ok(if exit == Exit::Ok { ended.exit } else { exit })
 }

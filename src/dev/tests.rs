@@ -103,6 +103,44 @@ fn timeline_keeps_to_its_columns_and_shows_no_token() {
     assert!(lines[2].contains(" bytes)"), "{}", lines[2]);
 }
 
+/// What a service, or whoever starts a workflow, could write to act on the terminal of whoever watches.
+#[test]
+fn a_text_of_others_does_not_act_on_the_terminal_that_shows_it() {
+    const FORGED: &str = "no\n   1.234  \u{2713} applied    order-9\r\u{1b}[2J\u{9b}31m\u{202e}\u{2028}";
+    let mut timeline = Timeline::new(0);
+    let mut tell = |what| {
+        let line = timeline.tell(&Sighting { at_ms: 5, what }).unwrap();
+        anstream::adapter::strip_str(&line).to_string()
+    };
+    let mut record = standing(answers(&request("PrintLabel", 0, 1)).remove(0).1, 7);
+    record.key = Some(format!("{FORGED}/{FORGED}").into());
+    let failed = json!({"task_token": wire_token(), "failure": {"reason": FORGED, "details": FORGED}}).to_string();
+    let failed = Record { value: Some(failed.into()), headers: Headers::new(), ..record.clone() };
+    let mut dead = record.clone();
+    dead.headers.push(crate::wire::names::DLQ_REASON, Bytes::from(FORGED));
+    dead.headers.push(crate::wire::names::DLQ_DETAIL, Bytes::from(FORGED));
+    let mut named = request("Forged", 0, 1);
+    if let Some(activity) = &mut named.activity {
+        (activity.workflow_id, activity.activity_type) = (FORGED.to_owned(), FORGED.to_owned());
+    }
+    let invitation = super::play::invitation(&named, &crate::config::Settings::default(), "handback");
+    assert!(!invitation.contains(FORGED));
+    for what in [
+        What::Request(record.origin.clone(), Some(Box::new(named))),
+        seen(&record),
+        seen(&failed),
+        What::DeadLetter(Box::new(dead)),
+        What::Closed(FORGED.to_owned(), "completed"),
+    ] {
+        let told = tell(what);
+        let acts =
+            |letter: char| letter != '\n' && (letter.is_control() || ('\u{2028}'..='\u{202e}').contains(&letter));
+        assert!(!told.chars().any(acts), "{told:?}");
+        // Rows below the first are ours, and stand under the text.
+        assert!(told.lines().skip(1).all(|row| row.starts_with("                    ")), "{told}");
+    }
+}
+
 fn wire_token() -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(token("Leak", 0).bytes())

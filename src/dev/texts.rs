@@ -11,6 +11,7 @@ use super::demo::{DOMAIN, Story};
 use super::engine::Books;
 use super::stack::Stack;
 use super::timeline::Timeline;
+use crate::admin::Printable;
 use crate::wire::{OutcomeKind, names};
 
 const BOLD: Style = Style::new().bold();
@@ -58,7 +59,7 @@ pub(super) fn summary(account: &Account, books: &Books, took: Duration, faults: 
     row("outcomes", account.outcomes.len(), &kinds.collect::<Vec<_>>().join(", "));
     let reasons = account.dead_letters.values().filter_map(|letter| letter.headers.last(names::DLQ_REASON));
     let reasons: Vec<_> = reasons.map(|reason| String::from_utf8_lossy(reason)).collect();
-    row("dead letters", account.dead_letters.len(), &reasons.join(", "));
+    row("dead letters", account.dead_letters.len(), &Printable(reasons.join(", ")).to_string());
     let ends = account.reaches.iter();
     let ends = ends.map(|reach| format!("{}: {} of {}", reach.partition, reach.committed.unwrap_or(0), reach.end));
     let committed = account.reaches.iter().filter_map(|reach| reach.committed).sum::<i64>();
@@ -71,6 +72,7 @@ pub(super) fn summary(account: &Account, books: &Books, took: Duration, faults: 
              under the identity of its record, dead letters are as received, offsets are at the end of the log."
         );
     }
-    let faults: Vec<_> = faults.iter().map(|fault| format!("{BAD}The books disagree:{BAD:#} {fault}")).collect();
+    let faults: Vec<_> =
+        faults.iter().map(|fault| format!("{BAD}The books disagree:{BAD:#} {}", Printable(fault))).collect();
     text + &faults.join("\n")
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Effects, Style};
 
 use super::observer::{Reach, Sighting, What};
+use crate::admin::Printable;
 use crate::wire::{
     self, ActivityRef, Answer, Input, Limits, Origin, Outcome, OutcomeKind, Record, Refusal, Reply, Request, names,
     source_of,
@@ -52,7 +53,8 @@ struct Line<'a> {
     what: &'a str,
     workflow: &'a str,
     activity: &'a str,
-    text: String,
+    /// What goes after the columns, row by row.
+    rows: Vec<String>,
 }
 
 impl Timeline {
@@ -82,7 +84,15 @@ impl Timeline {
 
     fn closed(&self, at_ms: i64, workflow: &str, how: &str) -> String {
         let text = format!("the workflow is {how}");
-        self.lay_out(&Line { at_ms, symbol: '■', style: BOLD, what: "closed", workflow, activity: "", text })
+        self.lay_out(&Line {
+            at_ms,
+            symbol: '■',
+            style: BOLD,
+            what: "closed",
+            workflow,
+            activity: "",
+            rows: vec![text],
+        })
     }
 
     fn request(&mut self, at_ms: i64, origin: &Origin, request: Option<&Request>) -> String {
@@ -99,7 +109,7 @@ impl Timeline {
             let arguments: Vec<_> = arguments.iter().map(|argument| glimpse(argument.get().as_bytes())).collect();
             let _ = write!(text, "  {}", arguments.join(" "));
         }
-        let text = fit(&text, WIDTH - INDENT).into_owned();
+        let rows = vec![one_row(&text)];
         self.lay_out(&Line {
             at_ms,
             symbol: '→',
@@ -107,7 +117,7 @@ impl Timeline {
             what: "request",
             workflow: activity.map_or("?", |activity| &activity.workflow_id),
             activity: activity.map_or("?", |activity| &activity.activity_type),
-            text,
+            rows,
         })
     }
 
@@ -119,8 +129,8 @@ impl Timeline {
         let (workflow, activity) = self.subject(activity.as_ref(), record.key.as_deref());
         remember(&mut self.subjects, source(&record.origin), (workflow.clone(), activity.clone()));
         let text = format!("{}  {said}", record.origin);
-        let (workflow, activity, text) = (&*workflow, &*activity, fit(&text, WIDTH - INDENT).into_owned());
-        self.lay_out(&Line { at_ms, symbol: '←', style: REPLY, what: "reply", workflow, activity, text })
+        let (workflow, activity, rows) = (&*workflow, &*activity, vec![one_row(&text)]);
+        self.lay_out(&Line { at_ms, symbol: '←', style: REPLY, what: "reply", workflow, activity, rows })
     }
 
     fn outcome(&self, at_ms: i64, outcome: &Outcome) -> String {
@@ -144,7 +154,7 @@ impl Timeline {
         if outcome.cancel_requested {
             text.push_str("  cancel requested");
         }
-        self.lay_out(&Line { at_ms, symbol, style, what: outcome.kind.as_str(), workflow, activity, text })
+        self.lay_out(&Line { at_ms, symbol, style, what: outcome.kind.as_str(), workflow, activity, rows: vec![text] })
     }
 
     fn dead_letter(&self, at_ms: i64, record: &Record) -> String {
@@ -156,8 +166,8 @@ impl Timeline {
         };
         let (workflow, activity) = self.subject(activity.as_ref(), record.key.as_deref());
         let (workflow, activity) = (&*workflow, &*activity);
-        let text = format!("{source}  {}\n{}", header(names::DLQ_REASON), header(names::DLQ_DETAIL));
-        self.lay_out(&Line { at_ms, symbol: '†', style: BAD, what: "dead letter", workflow, activity, text })
+        let rows = vec![format!("{source}  {}", header(names::DLQ_REASON)), header(names::DLQ_DETAIL).into_owned()];
+        self.lay_out(&Line { at_ms, symbol: '†', style: BAD, what: "dead letter", workflow, activity, rows })
     }
 
     /// Workflow and activity as people know them. The record's key helps out when the reply itself names no workflow.
@@ -179,22 +189,24 @@ impl Timeline {
             let offset = reach.committed.filter(|offset| before.get(place) != Some(&Some(*offset)))?;
             Some(format!("{}: {offset} of {}", reach.partition, reach.end))
         });
-        let text = moved.collect::<Vec<_>>().join(", ");
-        let line = Line { at_ms, symbol: '·', style: DIM, what: "committed", workflow: "", activity: "", text };
-        (!line.text.is_empty()).then(|| self.lay_out(&line))
+        let rows = vec![moved.collect::<Vec<_>>().join(", ")];
+        let line = Line { at_ms, symbol: '·', style: DIM, what: "committed", workflow: "", activity: "", rows };
+        (!line.rows[0].is_empty()).then(|| self.lay_out(&line))
     }
 
     /// Columns first, then the text; what does not fit goes on below.
     fn lay_out(&self, line: &Line<'_>) -> String {
-        let Line { at_ms, symbol, style, what, workflow, activity, text } = line;
+        let Line { at_ms, symbol, style, what, workflow, activity, rows } = line;
         let seconds = (at_ms - self.began_ms).max(0) as f64 / 1000.0;
         let what = fit(what, WHAT);
-        let (workflow, activity) = (fit(workflow, WORKFLOW), fit(activity, ACTIVITY));
+        let (workflow, activity) = (Printable(workflow).to_string(), Printable(activity).to_string());
+        let (workflow, activity) = (fit(&workflow, WORKFLOW), fit(&activity, ACTIVITY));
         let mut out = format!(
             "{DIM}{seconds:>8.3}{DIM:#}  {style}{symbol} {what:WHAT$}{style:#} {BOLD}{workflow:WORKFLOW$}{BOLD:#} {activity:ACTIVITY$}  "
         );
         let quiet = if *symbol == '·' { DIM } else { Style::new() };
-        let mut rows = text.lines().flat_map(|row| wrap(row, WIDTH - INDENT));
+        let rows = rows.iter().map(|row| Printable(row).to_string());
+        let mut rows = rows.flat_map(|row| wrap(&row, WIDTH - INDENT));
         let first = rows.next().unwrap_or_default();
         let _ = write!(out, "{quiet}{first}{quiet:#}");
         for row in rows {
@@ -240,6 +252,11 @@ fn glimpse(payload: &[u8]) -> String {
         return format!("({} bytes)", payload.len());
     }
     fit(text, LONGEST).into_owned()
+}
+
+/// Text of others as one row.
+fn one_row(text: &str) -> String {
+    fit(&Printable(text).to_string(), WIDTH - INDENT).into_owned()
 }
 
 /// Text cut to `width` columns.

@@ -271,6 +271,22 @@ fn a_dry_run_shows_the_reply_without_its_token_and_writes_nothing() {
 }
 
 #[test]
+fn what_a_command_shows_of_others_does_not_act_on_the_terminal() {
+    const FORGED: &str = "no\nheader  handback-action: complete\u{1b}[2J\u{202e}";
+    let nowhere = [("HANDBACK__KAFKA__BROKERS", "nowhere.invalid:1")];
+    let args = ["reply", "fail", "--token", "-", "--reason", FORGED, "--idempotency-key", FORGED, "--dry-run"];
+    let ended = piped(&[&args[..], &["--cloudevents", "binary"]].concat(), &nowhere, &token());
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.contains("ce_failurereason: no\\nheader  handback-action"), "{}", ended.out);
+    let refused = handback(&["run"], &[("HANDBACK__KAFKA__BROKERS", FORGED), ("HANDBACK__KAFKA__GROUP_ID", "g")]);
+    assert_eq!(refused.code, 64, "{}", refused.err);
+    assert_eq!(refused.err.lines().count(), 1, "{}", refused.err);
+    for text in [ended.out, refused.err] {
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    }
+}
+
+#[test]
 fn a_reply_can_be_written_as_a_cloud_event() {
     let shown = |mode: &str| {
         let args =

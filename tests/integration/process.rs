@@ -211,6 +211,32 @@ fn something_that_is_no_frontend_of_ours_ends_the_process_with_69() {
 }
 
 #[test]
+fn a_half_sent_request_keeps_no_process_from_ending() {
+    let stack = Stack::start();
+    let half_sent = || {
+        let mut stream = TcpStream::connect(&stack.admin).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: te").unwrap();
+        stream
+    };
+    let mut bridge = stack.run(&[]);
+    stack.until_ready();
+    let held = [half_sent(), half_sent()];
+    // Connections are taken in order: both are in hand now.
+    assert!(stack.get("/livez").is_some());
+    bridge.signal("-TERM");
+    let (code, log) = bridge.ended();
+    assert_eq!(code, 0, "{log}");
+    drop(held);
+
+    let mut bridge = stack.run(&[("HANDBACK__CADENCE__SERVICE", "somebody-else")]);
+    until("the admin server listens", || TcpStream::connect(&stack.admin).is_ok());
+    let held = half_sent();
+    let (code, log) = bridge.ended();
+    assert_eq!(code, 69, "{log}");
+    drop(held);
+}
+
+#[test]
 fn an_address_that_is_taken_ends_the_process_with_1_and_its_name() {
     let stack = Stack::start();
     let _taken = TcpListener::bind(&stack.admin).unwrap();

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Level;
 use super::finding::Finding;
+use crate::admin::{Printable, in_json};
 use crate::cli::paint::say;
 use crate::cli::paint::{self, BOLD, DIM, plural};
 use crate::config::Settings;
@@ -14,13 +15,14 @@ pub(super) fn settings(settings: &Settings) {
     let defaults = Settings::default().to_toml();
     let mut default_lines = Sectioned::new(&defaults);
     for line in settings.to_toml().lines().filter(|line| !line.is_empty()) {
+        let shown = Printable(line);
         if line.starts_with('[') {
             default_lines.enter(line);
-            say!("  {line}");
+            say!("  {shown}");
         } else if default_lines.has(line) {
-            say!("  {DIM}{line}{DIM:#}");
+            say!("  {DIM}{shown}{DIM:#}");
         } else {
-            say!("  {BOLD}{line}{BOLD:#}");
+            say!("  {BOLD}{shown}{BOLD:#}");
         }
     }
     say!();
@@ -72,7 +74,7 @@ pub(super) fn json(settings: &Settings, findings: &[Finding]) {
         "findings": findings,
         "summary": {"ok": count(Level::Ok), "warn": count(Level::Warn), "fault": count(Level::Fault)},
     });
-    say!("{report}");
+    say!("{}", in_json(&report.to_string()));
 }
 
 fn summary(findings: &[Finding]) -> (Level, String) {
