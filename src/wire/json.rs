@@ -118,6 +118,28 @@ pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
+/// The text of a string value, with U+FFFD in the place of each half of a surrogate pair; `None` when it is not a string.
+pub(crate) fn text_lossy(value: &RawValue) -> Option<Cow<'_, str>> {
+    text(value).or_else(|| {
+        let mut json = serde_json::Deserializer::from_str(value.get());
+        json.deserialize_bytes(WholeCharacters).ok().map(Cow::Owned)
+    })
+}
+
+/// Whether a value is a string, readable or not.
+pub(crate) fn is_string(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
+
+/// How many bytes a character takes inside a JSON string of ours.
+pub(crate) fn escaped_len(letter: char) -> usize {
+    match letter {
+        '"' | '\\' | '\u{8}' | '\u{c}' | '\n' | '\r' | '\t' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    }
+}
+
 /// The items of a list, each as the exact text it has; `None` when it is no list.
 pub(crate) fn items(value: &RawValue) -> Option<Vec<Box<RawValue>>> {
     serde_json::from_str(value.get()).ok()
@@ -205,6 +227,30 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyObjectVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// Reads a string that may hold halves of surrogate pairs, which come as three bytes each that are not UTF-8.
+struct WholeCharacters;
+
+impl Visitor<'_> for WholeCharacters {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, mut bytes: &[u8]) -> Result<String, E> {
+        let mut text = String::with_capacity(bytes.len());
+        loop {
+            let whole = std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), |whole| whole.len());
+            text.push_str(&String::from_utf8_lossy(&bytes[..whole]));
+            if whole == bytes.len() {
+                return Ok(text);
+            }
+            text.push(char::REPLACEMENT_CHARACTER);
+            bytes = bytes.get(whole + 3..).unwrap_or_default();
+        }
     }
 }
 

@@ -34,7 +34,9 @@ pub use answer::{Action, Answer, Failure, FailureStyle, RESERVED_REASON};
 pub use arguments::{Encoding, Input};
 pub use builder::ReplyBuilder;
 pub use dead_letter::{DeadLetter, source_of};
-pub use decode::{Limits, MAX_ID_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, Mode, Reply, decode, decode_base64};
+pub use decode::{
+    Limits, MAX_ID_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES, Mode, Reply, decode, decode_base64,
+};
 pub use event::{EventRef, MAX_EVENT_NAME_BYTES};
 pub use fingerprint::Fingerprint;
 pub use ledger::LedgerEntry;

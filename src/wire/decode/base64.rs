@@ -9,9 +9,19 @@ const ANY_PADDING: GeneralPurposeConfig =
 const STANDARD_ANY: GeneralPurpose = GeneralPurpose::new(&STANDARD, ANY_PADDING);
 const URL_SAFE_ANY: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, ANY_PADDING);
 
-/// Decodes base64 in the standard or the URL-safe alphabet, padded or not. Line breaks and spaces are refused.
+/// Decodes base64 in the standard or the URL-safe alphabet, padded or not. White space is passed over: many encoders break
+/// lines (MIME, PEM, `base64` on the command line) or end the last one.
 #[must_use]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    // Without it the text is decoded where it stands, as nearly always.
+    decode_solid(text).or_else(|| {
+        let solid: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        if solid.len() < text.len() { decode_solid(&solid) } else { None }
+    })
+}
+
+/// The same of text without white space.
+fn decode_solid(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     // The exact size: a buffer without room to spare becomes `Bytes` without another allocation.
     let mut bytes = vec![0; (text.len() - padding) * 3 / 4];

@@ -1,16 +1,15 @@
 //! The JSON envelope (wire contract, section 3.1).
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::super::answer::RESERVED_REASON;
-use super::super::json::{self, Fields, NameFault, NotAnObject, Others};
+use super::super::json::{self, Fields, Others};
 use super::super::{Failure, FailureStyle};
+use super::fields::{base64_field, check_names, field_object, not_an_object, optional_text, some_bytes};
 use super::target::{Ids, Words, resolve};
 use super::{Action, Answer, Draft, Fault, Headers, Limits, Mode, Record, RefusalCode, Seen, Target};
-use super::{MAX_METADATA_DEPTH, check_answer, check_key, decode_base64, form, names, too_large};
+use super::{MAX_METADATA_DEPTH, check_answer, check_key, form, names, not_text, too_large, with_fitting_message};
 
 const FIELDS: [&str; 9] = [
     "task_token",
@@ -225,12 +224,12 @@ impl Envelope<'_> {
             (None, Some(raw)) => some_bytes(base64_field(raw, "failure.details_base64")?),
             (None, None) => None,
         };
-        let failure = Failure {
-            reason: text(0)?.unwrap_or_default().into_owned(),
-            message: text(1)?.map(Cow::into_owned),
-            details,
-            style,
+        let message = match fields.get(1) {
+            Some(raw) => Some(json::text_lossy(raw).ok_or_else(|| not_text("`failure.message`", raw))?.into_owned()),
+            None => None,
         };
+        let failure = Failure { reason: text(0)?.unwrap_or_default().into_owned(), message, details, style };
+        let failure = with_fitting_message(failure, self.limits);
         check_failure(&failure, "`failure.reason`", "`failure.message`")?;
         Ok((
             Answer::Fail(failure),
@@ -272,7 +271,7 @@ pub(super) fn agree_with_headers(headers: &Headers, action: Action, what: &str) 
     } else if action != Action::Fail && form::given(headers, names::FAILURE_REASON) {
         names::FAILURE_REASON
     } else {
-        return Ok(());
+        return form::refuse_unread_failure(headers, action);
     };
     let detail = format!("header {name} contradicts {what}, which says {action}");
     Err(Fault::new(RefusalCode::Contradiction, detail))
@@ -299,65 +298,4 @@ fn metadata(fields: &Fields<'_, 9>, limits: &Limits) -> Result<Option<Box<RawVal
         return Err(Fault::new(RefusalCode::MetadataTooLarge, detail));
     }
     Ok(Some(raw.to_owned()))
-}
-
-fn optional_text<'a>(raw: Option<&'a RawValue>, prefix: &str, name: &str) -> Result<Option<Cow<'a, str>>, Fault> {
-    let Some(raw) = raw else { return Ok(None) };
-    let wrong = || Fault::new(RefusalCode::BadField, format!("`{prefix}{name}` must be a string"));
-    json::text(raw).map(Some).ok_or_else(wrong)
-}
-
-pub(super) fn base64_field(raw: &RawValue, name: &str) -> Result<Bytes, Fault> {
-    let Some(text) = json::text(raw) else {
-        return Err(Fault::new(RefusalCode::BadField, format!("`{name}` must be a string")));
-    };
-    let wrong = || Fault::new(RefusalCode::BadBase64, format!("`{name}` is not base64"));
-    decode_base64(text.as_bytes()).map(Bytes::from).ok_or_else(wrong)
-}
-
-/// No bytes are nothing: the engine's clients cannot decode an empty payload.
-pub(super) fn some_bytes(bytes: Bytes) -> Option<Bytes> {
-    Some(bytes).filter(|bytes| !bytes.is_empty())
-}
-
-pub(super) fn not_an_object(what: &str, fault: NotAnObject) -> Fault {
-    let detail = match fault {
-        NotAnObject::OtherValue => format!("{what} is JSON, but not an object"),
-        NotAnObject::Syntax(problem) => format!("{what} is not JSON: {problem}"),
-    };
-    Fault::new(RefusalCode::BadJson, detail)
-}
-
-fn field_object(name: &str, fault: NotAnObject) -> Fault {
-    match fault {
-        NotAnObject::OtherValue => Fault::new(RefusalCode::BadField, format!("`{name}` must be an object")),
-        syntax @ NotAnObject::Syntax(_) => not_an_object(&format!("`{name}`"), syntax),
-    }
-}
-
-fn check_names<const N: usize>(fields: &Fields<'_, N>, prefix: &str, known: &[&str; N]) -> Result<(), Fault> {
-    let Some(fault) = &fields.fault else { return Ok(()) };
-    Err(match fault {
-        NameFault::Twice(name) => {
-            let detail = format!("a field is given twice: {prefix}{}", json::show_name(name));
-            Fault::new(RefusalCode::DuplicateField, detail)
-        }
-        NameFault::Unknown(name) | NameFault::OtherCase(name) => {
-            let hint = nearest(name, known).map(|near| format!("; did you mean `{prefix}{near}`?")).unwrap_or_default();
-            let detail = format!("unknown field {prefix}{}{hint}", json::show_name(name));
-            Fault::new(RefusalCode::UnknownField, detail)
-        }
-        NameFault::TooMany => Fault::new(RefusalCode::UnknownField, format!("too many unknown fields in `{prefix}`")),
-    })
-}
-
-/// The known name that a wrong one was probably meant to be.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
-    if name.len() > 48 {
-        return None;
-    }
-    let likeness = |known: &str| strsim::jaro_winkler(&plain(known), &plain(name));
-    let best = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.88).then_some(best)
 }

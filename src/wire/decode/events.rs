@@ -10,10 +10,11 @@ use bytes::Bytes;
 use super::super::event::MAX_EVENT_NAME_BYTES;
 use super::super::json::{self, Fields, NameFault, Others};
 use super::super::{EventRef, Failure, FailureStyle, TaskToken};
-use super::envelope::{self, agree_with_headers, base64_field, check_failure, some_bytes};
+use super::envelope::{self, agree_with_headers, check_failure};
+use super::fields::{base64_field, not_an_object, some_bytes};
 use super::headers::{check_json, once};
 use super::{Action, Answer, Draft, Fault, Limits, Mode, RawToken, Record, RefusalCode, Seen, Target};
-use super::{check_answer, check_key, decode_base64, names, trace_context};
+use super::{check_answer, check_key, decode_base64, names, not_text, trace_context, with_fitting_message};
 
 /// The attributes that mean something, then what structured mode has besides.
 const FIELDS: [&str; 13] = [
@@ -60,8 +61,7 @@ pub(super) fn read_structured(record: &Record, limits: &Limits, seen: &mut Seen)
     check_format(record)?;
     let value = envelope::value(record, limits, "the value is a CloudEvent in structured mode by its content-type")?;
     let text = envelope::utf8(value)?;
-    let fields =
-        json::object(text, &FIELDS, Others::Ignore).map_err(|fault| envelope::not_an_object("the value", fault))?;
+    let fields = json::object(text, &FIELDS, Others::Ignore).map_err(|fault| not_an_object("the value", fault))?;
     let event = Event::of_fields(&fields);
     event.draft(record, limits, seen, || data(&fields, value, &event))
 }
@@ -105,7 +105,11 @@ impl<'a> Event<'a> {
             let Some(at) = FIELDS[..DATA_CONTENT_TYPE].iter().position(|known| *known == name) else { continue };
             // Tracing must not cost an answer: of several the last counts, and one that is none is ignored.
             let twice = std::mem::replace(&mut found[at], true) && at != TRACEPARENT;
-            let text = value.map(|value| std::str::from_utf8(value));
+            let text = value.map(|value| match std::str::from_utf8(value) {
+                // Half a character of what only people read must not cost the answer.
+                Err(_) if at == FAILURE_MESSAGE => Ok(String::from_utf8_lossy(value)),
+                other => other.map(Cow::Borrowed),
+            });
             let wrong = match text {
                 _ if twice => Some((RefusalCode::HeaderRepeated, "is given more than once")),
                 Some(Err(_)) if at != TRACEPARENT => Some((RefusalCode::BadHeader, "is not UTF-8")),
@@ -115,7 +119,7 @@ impl<'a> Event<'a> {
                 let fault = Fault::new(code, format!("{} {problem}", event.word(at)));
                 event.fault.get_or_insert(fault);
             }
-            event.attributes[at] = text.and_then(Result::ok).map(Cow::Borrowed);
+            event.attributes[at] = text.and_then(Result::ok);
         }
         event
     }
@@ -131,9 +135,9 @@ impl<'a> Event<'a> {
         });
         for at in 0..ATTRIBUTES {
             let Some(raw) = fields.get(at) else { continue };
-            event.attributes[at] = json::text(raw);
+            event.attributes[at] = if at == FAILURE_MESSAGE { json::text_lossy(raw) } else { json::text(raw) };
             if event.attributes[at].is_none() && at != TRACEPARENT {
-                let fault = Fault::new(RefusalCode::BadField, format!("{} must be a string", event.word(at)));
+                let fault = not_text(&event.word(at), raw);
                 event.fault.get_or_insert(fault);
             }
         }
@@ -289,7 +293,7 @@ impl<'a> Event<'a> {
             Action::Complete => Answer::Complete { result: payload },
             Action::Cancel => Answer::Cancel { details: payload },
             Action::Heartbeat => Answer::Heartbeat { details: payload },
-            Action::Fail => Answer::Fail(self.failure(payload)?),
+            Action::Fail => Answer::Fail(self.failure(payload, limits)?),
         };
         match &answer {
             Answer::Fail(failure) if failure.style == FailureStyle::Generic => {
@@ -311,7 +315,7 @@ impl<'a> Event<'a> {
         Ok(())
     }
 
-    fn failure(&self, details: Option<Bytes>) -> Result<Failure, Fault> {
+    fn failure(&self, details: Option<Bytes>, limits: &Limits) -> Result<Failure, Fault> {
         let style = match self.get(FAILURE_STYLE) {
             None => FailureStyle::Custom,
             Some(text) => FailureStyle::parse(text).ok_or_else(|| {
@@ -325,6 +329,7 @@ impl<'a> Event<'a> {
             details,
             style,
         };
+        let failure = with_fitting_message(failure, limits);
         check_failure(&failure, &self.word(FAILURE_REASON), &self.word(FAILURE_MESSAGE))?;
         Ok(failure)
     }
@@ -346,6 +351,9 @@ fn data(fields: &Fields<'_, 13>, value: &Bytes, event: &Event<'_>) -> Result<(Op
         return Ok((Some(value.slice_ref(data.get().as_bytes())), "`data`"));
     }
     let text = json::text(data).ok_or_else(|| {
+        if json::is_string(data) {
+            return not_text("`data`", data);
+        }
         let detail = "`data` must be a string, because `datacontenttype` is not JSON";
         Fault::new(RefusalCode::BadField, detail)
     })?;

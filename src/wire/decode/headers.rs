@@ -8,7 +8,7 @@ use super::super::{Failure, FailureStyle, json};
 use super::envelope::check_failure;
 use super::target::{Ids, Words, resolve};
 use super::{Action, Answer, Draft, Fault, Headers, Limits, Mode, Record, RefusalCode, Seen, Target};
-use super::{check_answer, check_key, decode_base64, form, names};
+use super::{check_answer, check_key, decode_base64, form, names, with_fitting_message};
 
 const WORDS: Words = Words {
     code: RefusalCode::BadHeader,
@@ -45,12 +45,13 @@ fn answer(record: &Record, limits: &Limits, seen: &mut Seen) -> Result<(Target, 
     let spring = form::given(headers, names::SPRING_EXCEPTION);
     let action = action(headers, spring)?;
     seen.action = Some(action);
+    form::refuse_unread_failure(headers, action)?;
     let answer = match action {
         Action::Complete => Answer::Complete { result: payload },
         Action::Cancel => Answer::Cancel { details: payload },
         Action::Heartbeat => Answer::Heartbeat { details: payload },
-        Action::Fail if spring => Answer::Fail(spring_failure(headers)?),
-        Action::Fail => Answer::Fail(failure(headers, payload)?),
+        Action::Fail if spring => Answer::Fail(spring_failure(headers, limits)?),
+        Action::Fail => Answer::Fail(failure(headers, payload, limits)?),
     };
     let place = match &answer {
         Answer::Fail(_) if spring => "the exception made from header kafka_dlt-exception-message",
@@ -146,7 +147,7 @@ fn action(headers: &Headers, spring: bool) -> Result<Action, Fault> {
     }
 }
 
-fn failure(headers: &Headers, details: Option<Bytes>) -> Result<Failure, Fault> {
+fn failure(headers: &Headers, details: Option<Bytes>, limits: &Limits) -> Result<Failure, Fault> {
     let style = match last_text(headers, names::FAILURE_STYLE)? {
         None => FailureStyle::Custom,
         Some(text) => FailureStyle::parse(text).ok_or_else(|| {
@@ -155,28 +156,34 @@ fn failure(headers: &Headers, details: Option<Bytes>) -> Result<Failure, Fault> 
     };
     let failure = Failure {
         reason: once_text(headers, names::FAILURE_REASON)?.unwrap_or_default().to_owned(),
-        message: last_text(headers, names::FAILURE_MESSAGE)?.map(str::to_owned),
+        message: headers.last(names::FAILURE_MESSAGE).map(lossy),
         details,
         style,
     };
+    let failure = with_fitting_message(failure, limits);
     check_failure(&failure, "header handback-failure-reason", "header handback-failure-message")?;
     Ok(failure)
 }
 
 /// What Spring's dead-letter recoverer says: the exception, whose cause is the service's own. The value is the request.
 /// Its headers are added each time it is at work, so the last ones count.
-fn spring_failure(headers: &Headers) -> Result<Failure, Fault> {
+fn spring_failure(headers: &Headers, limits: &Limits) -> Result<Failure, Fault> {
     let filled = |name: &str| headers.last(name).filter(|value| !value.is_empty());
     let class = filled(names::SPRING_EXCEPTION_CAUSE).or_else(|| filled(names::SPRING_EXCEPTION));
-    let lossy = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
     let failure = Failure {
         reason: class.map(lossy).unwrap_or_default(),
         message: headers.last(names::SPRING_EXCEPTION_MESSAGE).map(lossy),
         details: None,
         style: FailureStyle::Java,
     };
+    let failure = with_fitting_message(failure, limits);
     check_failure(&failure, "header kafka_dlt-exception-fqcn", "header kafka_dlt-exception-message")?;
     Ok(failure)
+}
+
+/// Text for people, of which half a character must not cost the answer.
+fn lossy(value: &Bytes) -> String {
+    String::from_utf8_lossy(value).into_owned()
 }
 
 pub(super) fn check_json(payload: Option<&Bytes>, place: &str) -> Result<(), Fault> {

@@ -3,8 +3,10 @@
 mod base64;
 mod envelope;
 mod events;
+mod fields;
 mod form;
 mod headers;
+mod hints;
 mod target;
 
 use std::fmt;
@@ -14,10 +16,12 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use self::form::Form;
+use super::json;
 use super::refusal::Fault;
 use super::token::RawToken;
 use super::{
-    Action, ActivityRef, Answer, EventRef, Fingerprint, Headers, Record, Refusal, RefusalCode, Target, TaskToken, names,
+    Action, ActivityRef, Answer, EventRef, Failure, FailureStyle, Fingerprint, Headers, Record, Refusal, RefusalCode,
+    Target, TaskToken, names,
 };
 
 /// Longest idempotency key, in bytes (contract, section 3.1).
@@ -30,9 +34,11 @@ pub const MAX_ID_BYTES: usize = 4000;
 /// parsers give up at a hundred levels.
 const MAX_METADATA_DEPTH: usize = 64;
 
-/// Longest failure reason and longest trace header, in bytes: they end in histories and headers, where nobody expects
-/// a document.
-const MAX_REASON_BYTES: usize = 4096;
+/// Longest failure reason, in bytes (contract, schema of a failure): it ends in histories, where nobody expects a document.
+/// It is never cut, because workflows compare it.
+pub const MAX_REASON_BYTES: usize = 4096;
+
+/// Longest trace header, in bytes: twice what W3C's version 0 has.
 const MAX_TRACEPARENT_BYTES: usize = 128;
 
 /// What a reply may look like on one topic.
@@ -122,16 +128,17 @@ pub enum Mode {
 /// syntax, names of fields, target, action, payload.
 pub fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
     let mut seen = Seen::default();
-    let draft = match Form::of(record) {
+    let form = Form::of(record);
+    let draft = match &form {
         Ok(Form::Envelope) => envelope::read(record, limits, &mut seen),
         Ok(Form::Headers) => headers::read(record, limits, &mut seen),
         Ok(Form::BinaryEvent) => events::read_binary(record, limits, &mut seen),
         Ok(Form::StructuredEvent) => events::read_structured(record, limits, &mut seen),
-        Err(fault) => Err(fault),
+        Err(fault) => Err(fault.clone()),
     };
     match draft {
         Ok(draft) => Ok(draft.finish(&record.headers)),
-        Err(fault) => Err(Box::new(seen.refuse(fault, &record.headers))),
+        Err(fault) => Err(Box::new(seen.refuse(hints::explain(fault, record, form.ok()), &record.headers))),
     }
 }
 
@@ -238,6 +245,38 @@ fn check_answer(answer: &Answer, target: &Target, place: &str, limits: &Limits) 
 
 fn too_large(what: &str, size: usize, limit: usize) -> Fault {
     Fault::new(RefusalCode::TooLarge, format!("{what} has {size} bytes; at most {limit} are allowed"))
+}
+
+/// A failure whose message is cut, between two characters, to what fits: its end is for people, and must not cost the answer.
+fn with_fitting_message(mut failure: Failure, limits: &Limits) -> Failure {
+    let size = failure.engine_details().map_or(0, |details| details.len());
+    let Some(over) = size.checked_sub(limits.max_payload_bytes).filter(|over| *over > 0) else { return failure };
+    let weigh = match (failure.style, &failure.details) {
+        (FailureStyle::Generic, _) => char::len_utf8,
+        (FailureStyle::Java, None) => json::escaped_len,
+        _ => return failure,
+    };
+    if let Some(message) = &mut failure.message {
+        let mut freed = 0;
+        while freed < over {
+            let Some(last) = message.pop() else { break };
+            freed += weigh(last);
+        }
+    }
+    failure
+}
+
+/// A field that has to be text and is not: another type, or text that holds half of a character.
+fn not_text(word: &str, raw: &RawValue) -> Fault {
+    let detail = if json::is_string(raw) {
+        format!(
+            "{word} was cut inside a character (it has half of a surrogate pair, as when an emoji is cut in two); cut it \
+             between characters"
+        )
+    } else {
+        format!("{word} must be a string")
+    };
+    Fault::new(RefusalCode::BadField, detail)
 }
 
 /// Checks an idempotency key.

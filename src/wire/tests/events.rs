@@ -201,7 +201,7 @@ fn wrong_data_is_refused_by_name() {
     let text = r#""datacontenttype":"text/plain","data":{"a":1}"#;
     refused(&structured(text), RefusalCode::BadField, "`data` must be a string");
     let half = r#""datacontenttype":"text/plain","data":"\ud800""#;
-    refused(&structured(half), RefusalCode::BadField, "`data` must be a string");
+    refused(&structured(half), RefusalCode::BadField, "`data` was cut inside a character");
     let batch = record(&[(names::CONTENT_TYPE, names::CLOUD_EVENT_JSON_TYPE)], Some(b"[{}]"));
     refused(&batch, RefusalCode::BadJson, "not an object");
     for (value, code) in [

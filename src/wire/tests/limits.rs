@@ -53,17 +53,11 @@ fn a_payload_may_have_the_limit_and_no_byte_more() {
     let limits = Limits { max_payload_bytes: 100, ..Limits::default() };
     let text = |size: usize| format!("\"{}\"", "x".repeat(size - 2));
     let encoded = |size: usize| STANDARD.encode(vec![7; size]);
-    let java = |message: usize| {
-        format!(r#""failure": {{"style": "java", "reason": "x.Y", "message": "{}"}}"#, "m".repeat(message))
-    };
-    let built = 100 - r#"{"class":"x.Y","detailMessage":"","stackTrace":"","suppressedExceptions":[]}"#.len();
     for (rest, place) in [
         (&(|n| format!("\"result\": {}", text(n))) as &dyn Fn(usize) -> String, "`result`"),
         (&|n| format!("\"result_base64\": \"{}\"", encoded(n)), "`result_base64`"),
         (&|n| format!("\"action\": \"heartbeat\", \"details\": {}", text(n)), "`details`"),
         (&|n| format!(r#""failure": {{"reason": "X", "details": {}}}"#, text(n)), "`failure.details`"),
-        (&|n| format!(r#""failure": {{"style": "generic", "message": {}}}"#, text(n + 2)), "`failure.message`"),
-        (&|n| java(built + n - 100), "`failure.details`"),
     ] {
         decode(&envelope(&rest(100)), &limits).unwrap();
         let refusal = decode(&envelope(&rest(101)), &limits).expect_err("too large");

@@ -1,6 +1,7 @@
 //! The contract, promise by promise.
 
 mod asyncapi;
+mod characters;
 mod dead_letters;
 mod encoder;
 mod envelope;
@@ -9,6 +10,7 @@ mod failures;
 mod fingerprints;
 mod header_mode;
 mod limits;
+mod mistakes;
 mod outcomes;
 mod properties;
 mod requests;

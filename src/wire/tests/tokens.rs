@@ -96,8 +96,9 @@ fn base64_is_read_in_every_usual_spelling() {
         ("A===", None),
         ("AA=A", None),
         ("AAF=", None),
-        ("AAE=\n", None),
-        ("AA AE", None),
+        ("AAE=\n", Some(b"\0\x01")),
+        ("AA AE", Some(b"\0\0\x04")),
+        ("AA\u{a0}AE", None),
         ("====", None),
         ("=", None),
     ] {
