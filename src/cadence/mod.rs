@@ -1,5 +1,6 @@
 //! The only room that knows tonic, prost and the generated code.
 
+mod authorization;
 mod client;
 pub(crate) mod codec;
 mod domains;

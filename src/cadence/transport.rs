@@ -6,6 +6,7 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+use super::authorization::Authorization;
 use super::line::{LIFE, Lines};
 use crate::config::Cadence;
 
@@ -71,6 +72,7 @@ fn tls(settings: &Cadence) -> Result<ClientTlsConfig, ConnectError> {
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
     fixed: MetadataMap,
+    authorization: Authorization,
     timeout: Duration,
 }
 
@@ -83,12 +85,7 @@ impl Metadata {
         // A name of our own: the names of Cadence's clients switch server features on.
         fixed.insert("cadence-client-name", MetadataValue::from_static("handback"));
         fixed.insert("cadence-client-library-version", MetadataValue::from_static(env!("CARGO_PKG_VERSION")));
-        if let Some(token) = &settings.authorization {
-            let mut value = ascii("authorization", token.expose())?;
-            value.set_sensitive(true);
-            fixed.insert("cadence-authorization", value);
-        }
-        Ok(Self { fixed, timeout: settings.call_timeout })
+        Ok(Self { fixed, authorization: Authorization::new(settings)?, timeout: settings.call_timeout })
     }
 
     /// A request with the usual deadline.
@@ -100,6 +97,9 @@ impl Metadata {
     pub(crate) fn request_within<T>(&self, message: T, timeout: Duration) -> Request<T> {
         let mut request = Request::new(message);
         *request.metadata_mut() = self.fixed.clone();
+        if let Some(token) = self.authorization.now() {
+            request.metadata_mut().insert("cadence-authorization", token);
+        }
         // Sent as grpc-timeout and kept locally too; Endpoint::timeout would not be sent.
         request.set_timeout(timeout);
         request

@@ -58,5 +58,9 @@ section! {
         /// JWT sent as `cadence-authorization`. A secret: better given by environment.
         #[serde(with = "optional")]
         pub authorization: Option<Secret> = None,
+
+        /// File with that JWT instead, read again every second: for tokens that are renewed while handback runs.
+        #[serde(with = "optional")]
+        pub authorization_file: Option<PathBuf> = None,
     }
 }

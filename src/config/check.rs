@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::load::Purpose;
 use super::{GroupProtocol, Settings, Topics};
 
+mod brokers;
 mod dispatch;
 
 /// Largest `bridge.workers`: more consumer threads than a large machine has cores are a slip of the finger.
@@ -86,7 +87,9 @@ impl Checks<'_> {
 }
 
 fn kafka(checks: &mut Checks<'_>, Settings { kafka, .. }: &Settings, group_required: bool) {
-    checks.must(&["kafka.brokers"], !kafka.brokers.trim().is_empty(), || "names no broker".into());
+    if let Some(message) = brokers::fault(&kafka.brokers) {
+        checks.must(&["kafka.brokers"], false, || message);
+    }
     checks.must(&["kafka.group_id"], !group_required || !kafka.group_id.trim().is_empty(), || {
         "is required: the consumer group of this bridge, such as \"orders-handback\"; \
          set it in the file or by HANDBACK__KAFKA__GROUP_ID"
@@ -154,6 +157,10 @@ fn cadence(checks: &mut Checks<'_>, Settings { cadence, .. }: &Settings) {
     checks.positive("cadence.call_timeout", cadence.call_timeout);
     checks.must(&["cadence.domains"], cadence.domains.iter().all(|name| !name.is_empty()), || {
         "holds an empty name".into()
+    });
+    let both = cadence.authorization.is_some() && cadence.authorization_file.is_some();
+    checks.must(&["cadence.authorization_file", "cadence.authorization"], !both, || {
+        "cannot stand beside cadence.authorization: give the JWT or its file".into()
     });
     let pair = (&cadence.cert_file, &cadence.key_file);
     let names = ["cadence.cert_file", "cadence.key_file"];

@@ -30,6 +30,7 @@ mod human;
 mod listen;
 mod optional;
 mod properties;
+mod secrecy;
 mod secret;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use log::{Log, LogFormat};
 pub use lookup::Lookup;
 pub use properties::Properties;
 pub use retry::Retry;
+pub use secrecy::secrets_in;
 pub use secret::Secret;
 pub use topics::{OnRetentionGap, Topics};
 

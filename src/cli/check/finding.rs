@@ -24,6 +24,7 @@ pub(super) enum Area {
     Topics,
     Engine,
     Domains,
+    Secrets,
 }
 
 impl Area {
@@ -33,6 +34,7 @@ impl Area {
             Self::Topics => "Topics",
             Self::Engine => "Engine",
             Self::Domains => "Domains",
+            Self::Secrets => "Secrets",
         }
     }
 }

@@ -3,8 +3,11 @@
 mod engine;
 mod finding;
 mod kafka;
+mod secrets;
 mod show;
 mod topics;
+
+use std::path::Path;
 
 use super::Failed;
 use super::args::Check;
@@ -13,13 +16,15 @@ use crate::config::Settings;
 use crate::exit::Exit;
 
 /// Shows the settings in effect and everything that is right or wrong with what they point to.
-pub(super) async fn check(settings: &Settings, args: &Check) -> Result<Exit, Failed> {
+/// `file` is where the settings come from, if that is a file.
+pub(super) async fn check(settings: &Settings, file: Option<&Path>, args: &Check) -> Result<Exit, Failed> {
     if !args.json {
         show::settings(settings);
     }
     // Kafka and the engine have nothing to do with each other: the slower one decides how long this takes.
     let (mut findings, engine) = tokio::join!(kafka::probe(settings), engine::probe(settings));
     findings.extend(engine);
+    findings.extend(secrets::look(settings, file));
     if args.json {
         show::json(settings, &findings);
     } else {
