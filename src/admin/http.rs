@@ -25,7 +25,7 @@ struct Shown {
 }
 
 /// Answers on `listener` until `shutdown` is cancelled, and then for as long as requests are in hand, at most two seconds.
-/// Slow and silent connections keep nobody from being answered, nor the process from ending ([`connections`]).
+/// Slow and silent connections keep nobody from being answered, nor the process from ending.
 ///
 /// - `/livez`: 200 as long as the process can answer at all;
 /// - `/readyz`: 200 when ready, 503 otherwise, both with `{"status": .., "reasons": [{"key": .., "reason": ..}]}`;
