@@ -21,6 +21,7 @@ use crate::kafka::{self, Producer, ProducerSpec};
 mod dispatcher;
 mod ears;
 mod member;
+mod topics;
 
 use dispatcher::Dispatcher;
 use ears::Ears;
@@ -227,7 +228,7 @@ where
     E: Engine + 'static,
     F: Fn() -> Result<E, String> + Clone + Send + 'static,
 {
-    let observer = Arc::new(Ears { health: Arc::clone(health), metrics: Arc::clone(metrics) });
+    let observer = Arc::new(Ears::new(Arc::clone(health), Arc::clone(metrics), &settings.topics.retry));
     let spec = ProducerSpec {
         name: "producer".to_owned(),
         config: kafka::client::producer(&settings.kafka),
@@ -248,6 +249,8 @@ where
         ailing: Ailing::default(),
         wall_clock: wall_clock_ms,
     };
+    let watching = topics::watch(settings.clone(), duties, producer.clone(), Arc::clone(health), shutdown.clone());
+    let watching = tokio::spawn(watching);
     let all = if duties.bridge { options_of_all(settings, &cluster_id) } else { Vec::new() };
     let workers = all.len() + usize::from(duties.dispatch);
     let (ends, mut ended) = mpsc::channel(workers);
@@ -277,6 +280,8 @@ where
         shutdown.cancel();
         endings.push(ending);
     }
+    // It holds a clone of the producer.
+    let _ = watching.await;
     let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_TIMEOUT)).await.unwrap_or(false);
     if !flushed {
         tracing::warn!(

@@ -1,5 +1,14 @@
 //! The values that labels of metrics take.
 
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// A partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PartitionLabels {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+}
+
 /// gRPC status names as Cadence's documentation spells them. The first is looked for first.
 pub(super) const CODES: [&str; 17] = [
     "OK",

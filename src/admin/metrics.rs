@@ -2,7 +2,6 @@
 
 use std::array;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -15,7 +14,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::dispatch_metrics::DispatchMetrics;
-use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE, gauge_value};
+use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE, PartitionLabels, gauge_value};
+use super::waits::Waits;
 use crate::config::MAX_WORKERS;
 use crate::wire::OutcomeKind;
 
@@ -49,18 +49,10 @@ struct WorkerLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabels {
-    topic: String,
-    partition: i32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TopicLabels {
     topic: String,
     worker: u32,
 }
-
-type Seconds = Gauge<f64, AtomicU64>;
 
 /// The handles of one worker.
 #[derive(Debug)]
@@ -93,7 +85,7 @@ pub struct Metrics {
     /// One more than there may be: the one that reads the retry topics.
     workers: [OnceLock<WorkerHandles>; MAX_WORKERS + 1],
     lag: Family<PartitionLabels, Gauge>,
-    oldest_unsettled: Family<PartitionLabels, Seconds>,
+    oldest_unsettled: Waits,
     dead_letters: Counter,
     flood_stops: Counter,
     flood_state: Family<TopicLabels, Gauge>,
@@ -128,7 +120,7 @@ impl Default for Metrics {
             unknown_domain: Family::default(),
             workers: array::from_fn(|_| OnceLock::new()),
             lag: Family::default(),
-            oldest_unsettled: Family::default(),
+            oldest_unsettled: Waits::default(),
             dead_letters: Counter::default(),
             flood_stops: Counter::default(),
             flood_state: Family::default(),
@@ -170,8 +162,9 @@ impl Metrics {
         to.register_with_unit("in_flight", text, Unit::Bytes, self.in_flight_bytes.clone());
         let text = "Records of a partition that are not settled yet: high watermark minus the next offset to commit";
         to.register("lag_records", text, self.lag.clone());
-        let text = "Age of the oldest record of a partition that was read and is not settled; 0 when there is none";
-        to.register_with_unit("oldest_unsettled", text, Unit::Seconds, self.oldest_unsettled.clone());
+        let text = "How long a partition's oldest unsettled record has waited, whatever keeps it: by its own time once it was \
+                    read, and since the partition's settled offset stands still below the high watermark; 0 when there is none";
+        to.register_with_unit("oldest_unsettled", text, Unit::Seconds, self.oldest_unsettled.family());
         let text = "The breaker of a worker: 0 closed, 1 probing, 2 open (partitions paused)";
         to.register("breaker_state", text, self.breaker_state.clone());
         let text = "Replies in a worker's hands that wait because the engine does not know their domain";
@@ -275,14 +268,19 @@ impl Metrics {
 
     /// How long the oldest record in hand of a partition has waited, in seconds.
     pub fn oldest_unsettled(&self, topic: &str, partition: i32, seconds: f64) {
-        self.oldest_unsettled.get_or_create(&PartitionLabels { topic: topic.to_owned(), partition }).set(seconds);
+        self.oldest_unsettled.tell(topic, partition, |told| told.oldest = seconds);
+    }
+
+    /// How long a partition has stood still although there is more to read, in seconds.
+    pub fn standing(&self, topic: &str, partition: i32, seconds: f64) {
+        self.oldest_unsettled.tell(topic, partition, |told| told.still = seconds);
     }
 
     /// The partition belongs to another member now: its figures are that member's business.
     pub fn forget_partition(&self, topic: &str, partition: i32) {
         let labels = PartitionLabels { topic: topic.to_owned(), partition };
         self.lag.remove(&labels);
-        self.oldest_unsettled.remove(&labels);
+        self.oldest_unsettled.forget(&labels);
     }
 
     /// A record was finished after its partition had been given away.

@@ -8,6 +8,7 @@ mod labels;
 mod logging;
 mod metrics;
 mod printable;
+mod waits;
 
 pub use dispatch_metrics::{DispatchMetrics, Dispatched};
 pub use health::Health;

@@ -45,4 +45,4 @@ pub use look::Policy as LookPolicy;
 pub(crate) use options::retry_policy;
 pub use options::{Options, Reads};
 pub use tiers::Tier;
-pub use worker::{Ending, Intake, run};
+pub use worker::{Ending, FirstLook, Intake, first_look, run, run_after};

@@ -9,7 +9,7 @@ use super::gate::Trouble;
 use super::seams::{DomainRef, Engine, Log, Probed, Wiring};
 
 /// Probes in a row that must find the wiring broken: one odd answer of a load balancer must not stop the process.
-const CONFIRMATIONS: usize = 3;
+pub(crate) const CONFIRMATIONS: usize = 3;
 
 /// Pause between two looks after domains that were out of order: as often as their replies would be tried in place.
 const HEAL_INTERVAL: Duration = Duration::from_secs(10);

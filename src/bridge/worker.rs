@@ -16,18 +16,20 @@ use super::core::{Core, Shared};
 use super::lanes::Lanes;
 use super::options::{Options, Reads};
 use super::partitions::{Delivered, Partition, Partitions};
-use super::seams::{Command, Control, Engine, Log, Piece, Received, Wiring};
+use super::seams::{Command, Control, Engine, Log, Piece, Received};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
 use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
 
+mod first_look;
 mod flood;
 mod handover;
 mod intake;
 mod opening;
 mod story;
 
+pub use first_look::{FirstLook, first_look};
 use handover::Leaving;
 use opening::Opening;
 use story::story;
@@ -83,32 +85,39 @@ pub async fn run<E: Engine + 'static, L: Log + 'static>(
     log: L,
     options: Options,
     shared: Shared,
+    intake: Intake,
+    stop: CancellationToken,
+) -> Ending {
+    let looked = match options.reads {
+        Reads::Replies => first_look(&engine).await,
+        // Those that read replies have asked already, or are asking.
+        Reads::Retries => FirstLook::Sound,
+    };
+    run_after(looked, engine, log, options, shared, intake, stop).await
+}
+
+/// Runs a worker whose engine was looked at already (`first_look`): a wiring fault is an ending at once, an engine that cannot
+/// be reached is waited for.
+pub async fn run_after<E: Engine + 'static, L: Log + 'static>(
+    looked: FirstLook,
+    engine: E,
+    log: L,
+    options: Options,
+    shared: Shared,
     mut intake: Intake,
     stop: CancellationToken,
 ) -> Ending {
     let core = Rc::new(Core::new(engine, log, options, shared));
     let mut worker = Worker::new(Rc::clone(&core));
-    let ending = match check_wiring(&core).await {
-        Some(broken) => Ending::Wiring(broken),
-        None => worker.work(&mut intake, &stop).await,
+    let ending = match looked {
+        FirstLook::Broken(text) => Ending::Wiring(text),
+        FirstLook::Silent => {
+            core.gate.shut();
+            worker.work(&mut intake, &stop).await
+        }
+        FirstLook::Sound => worker.work(&mut intake, &stop).await,
     };
     worker.close(&mut intake, ending).await
-}
-
-/// At the start a wiring fault is an ending at once; an engine that cannot be reached is waited for.
-async fn check_wiring<E: Engine, L: Log>(core: &Core<E, L>) -> Option<String> {
-    // Those that read replies have asked already, or are asking.
-    if core.options.reads == Reads::Retries {
-        return None;
-    }
-    match core.engine.probe_wiring().await {
-        Wiring::Sound => None,
-        Wiring::Broken(text) => Some(text),
-        Wiring::Unreachable(_) => {
-            core.gate.shut();
-            None
-        }
-    }
 }
 
 impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {

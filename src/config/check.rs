@@ -19,7 +19,7 @@ const MAX_TOPIC_NAME: usize = 249;
 
 /// What handback itself decides, and where it is decided; a property of this name would be overridden or would break
 /// a promise.
-const OWNED: [(&str, &str); 18] = [
+const OWNED: [(&str, &str); 19] = [
     ("bootstrap.servers", "set kafka.brokers"),
     ("metadata.broker.list", "set kafka.brokers"),
     ("client.id", "set kafka.client_id"),
@@ -34,6 +34,7 @@ const OWNED: [(&str, &str); 18] = [
     ("auto.offset.reset", "no offset may ever be skipped silently; see topics.on_retention_gap"),
     ("partition.assignment.strategy", "only cooperative-sticky lets other partitions go on in a rebalance"),
     ("enable.partition.eof", "handback needs to know where a partition ends"),
+    ("allow.auto.create.topics", "a misspelt topic would be made as the brokers please; see `handback topics create`"),
     ("acks", "outcomes are acknowledged by all in-sync replicas"),
     ("request.required.acks", "outcomes are acknowledged by all in-sync replicas"),
     ("enable.idempotence", "outcomes are written idempotently"),

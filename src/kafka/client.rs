@@ -83,8 +83,6 @@ pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
         ("fetch.queue.backoff.ms", FETCH_QUEUE_BACKOFF_MS.to_string()),
         ("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string()),
         ("fetch.max.bytes", fetch_max_bytes(kafka).to_string()),
-        // A reply topic that does not exist is a fault to be seen, not to be created.
-        ("allow.auto.create.topics", "false".into()),
     ];
     let mut ours = vec![
         ("client.id", client_id(kafka, member)),
@@ -136,7 +134,6 @@ pub fn reader(kafka: &Kafka, worker: usize) -> ClientConfig {
         ("fetch.queue.backoff.ms", FETCH_QUEUE_BACKOFF_MS.to_string()),
         ("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string()),
         ("fetch.max.bytes", fetch_max_bytes(kafka).to_string()),
-        ("allow.auto.create.topics", "false".into()),
     ];
     let ours = vec![
         ("client.id", format!("{}-ledger-{worker}", client_id(kafka, None))),
@@ -219,6 +216,8 @@ fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: V
         }
     }
     config.set("bootstrap.servers", &kafka.brokers);
+    // A topic that does not exist is a fault to be seen: a misspelt one would be made with the brokers' defaults.
+    config.set("allow.auto.create.topics", "false");
     for (name, value) in ours {
         config.set(name, value);
     }
@@ -276,6 +275,7 @@ mod tests {
             ("acks", "1"),
             ("enable.idempotence", "false"),
             ("linger.ms", "50"),
+            ("allow.auto.create.topics", "true"),
             ("fetch.queue.backoff.ms", "7"),
             ("socket.keepalive.enable", "false"),
         ]);
@@ -285,6 +285,9 @@ mod tests {
         assert_eq!(reading.get("fetch.queue.backoff.ms"), Some("7"));
         assert_eq!(reading.get("socket.keepalive.enable"), Some("false"));
         assert_eq!(writing.get("acks"), Some("all"));
+        for client in [&reading, &writing, &super::reader(&kafka, 0), &admin(&kafka)] {
+            assert_eq!(client.get("allow.auto.create.topics"), Some("false"));
+        }
         assert_eq!(writing.get("enable.idempotence"), Some("true"));
         assert_eq!(writing.get("linger.ms"), Some("50"));
     }

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::time::Instant;
 
-use super::client;
+use super::{client, native};
 use crate::config::Kafka;
 
 /// One try for metadata; between two tries the error events are read, which say more than the timeout does.
@@ -126,6 +126,15 @@ impl Cluster {
         }
     }
 
+    /// What the client's group is like; `None` when it is not there, and when these brokers do not tell.
+    #[must_use]
+    pub fn group(&self, group: &str, timeout: Duration) -> Option<Group> {
+        native::describe(&self.consumer, group, timeout)
+            .inspect_err(|code| tracing::debug!(?code, group, "the group cannot be described"))
+            .ok()
+            .flatten()
+    }
+
     /// The error that says most of those the client has reported so far.
     fn heard(&self) -> Option<(Code, String)> {
         let until = Instant::now() + EVENTS;
@@ -142,6 +151,28 @@ impl Cluster {
 pub struct Committed {
     /// Partitions with a committed offset.
     pub partitions: usize,
+}
+
+/// How the members of a group agree on who reads what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Among themselves.
+    Classic,
+    /// The broker assigns (KIP-848).
+    Consumer,
+    /// Brokers before Kafka 4 do not tell.
+    Unknown,
+}
+
+/// A group as its coordinator describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How its members agree.
+    pub protocol: Protocol,
+    /// Who gets what; empty while nobody is in it.
+    pub assignor: String,
+    /// How many are in it now.
+    pub members: usize,
 }
 
 impl Topic {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{Conditions, Error, Observer};
 use super::inbox::Inbox;
+use super::membership::{self, Membership};
 use super::native::EventConsumer;
 use super::partitions::Partitions;
 use super::positions::OnGap;
@@ -88,7 +89,9 @@ pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
         on_gap: spec.on_gap,
         revoke_timeout: spec.revoke_timeout,
         lookup_timeout: spec.lookup_timeout,
+        membership: Mutex::new(Membership::new(config.get("group.protocol") == Some("consumer"))),
     };
+    context.conditions.joining(membership::joining(config.get("group.id").unwrap_or_default()));
     let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
     let names: Vec<&str> = spec.topics.iter().map(|t| &**t).collect();
     consumer.subscribe(&names).map_err(Error::Subscribe)?;

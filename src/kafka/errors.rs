@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::lag::Standing;
+use super::membership;
+
 /// A client could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,8 +50,10 @@ pub trait Observer: Send + Sync + 'static {
     fn committed(&self, _topic: &str, _partition: i32, _offset: i64) {}
     /// Offsets were not committed: they are tried again, unless their partition leaves first.
     fn not_committed(&self) {}
-    /// Records on the broker that are not settled here yet.
+    /// Records below the high watermark that are not settled here yet.
     fn lag(&self, _topic: &str, _partition: i32, _records: i64) {}
+    /// Since when its settled position stands still although there is more behind it. Told with the lag.
+    fn standing(&self, _topic: &str, _partition: i32, _standing: Standing) {}
     /// The partition is no longer ours; its lag says nothing any more.
     fn left(&self, _topic: &str, _partition: i32) {}
     /// An offset came for a partition that had already left; it was dropped, which is right.
@@ -58,13 +63,16 @@ pub trait Observer: Send + Sync + 'static {
 /// An observer that hears nothing.
 impl Observer for () {}
 
+/// The condition of whoever is not in its group.
+const GROUP: &str = "group";
+
 /// What kind of trouble an error code is. Only codes that an operator can act on have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Cleared as soon as any broker talks to us.
     Connection(&'static str, &'static str),
     /// Cleared by membership in the group.
-    Group(&'static str, &'static str),
+    Group(&'static str),
     /// Cleared when the topic can be seen.
     Topic(&'static str),
 }
@@ -91,17 +99,13 @@ fn kind(code: Code) -> Option<Kind> {
             "tls",
             "the TLS handshake fails: check security.protocol and ssl.ca.location in [kafka.properties]",
         ),
-        Code::GroupAuthorizationFailed => Kind::Group(
-            "group",
-            "no permission for the consumer group: grant READ on the group kafka.group_id, and on the same with `-retry`",
-        ),
         Code::TopicAuthorizationFailed => {
             Kind::Topic("no permission for the topic, or it does not exist: grant READ and DESCRIBE on it")
         }
         Code::UnknownTopicOrPartition | Code::UnknownTopic => {
             Kind::Topic("the topic does not exist: create it with `handback topics create`")
         }
-        _ => return None,
+        code => return membership::refusal(code).map(Kind::Group),
     })
 }
 
@@ -118,6 +122,8 @@ pub(super) struct Conditions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClearedBy {
     Connection,
+    /// The same, and nothing is wrong yet.
+    Joining,
     Group,
     Topic,
     Name,
@@ -134,7 +140,11 @@ impl Conditions {
             Some(Kind::Connection(name, advice)) => {
                 self.put(name, ClearedBy::Connection, format!("{advice} ({text})"));
             }
-            Some(Kind::Group(name, advice)) => self.put(name, ClearedBy::Group, format!("{advice} ({text})")),
+            Some(Kind::Group(advice)) => self.put(GROUP, ClearedBy::Group, format!("{advice} ({text})")),
+            None if membership::is_refusal(code, text) => {
+                let reason = format!("the group does not take this process in: the brokers' log says more ({text})");
+                self.put(GROUP, ClearedBy::Group, reason);
+            }
             Some(Kind::Topic(advice)) => {
                 // The text is "Subscribed topic not available: <name>: <error>"; with KIP-848 it names none.
                 let name = self.topics.iter().find(|t| text.split([' ', ':']).any(|word| word == &***t));
@@ -152,6 +162,16 @@ impl Conditions {
         self.put(name, ClearedBy::Name, reason);
     }
 
+    /// The group has not taken us in yet: nothing is read, and nothing is wrong so far.
+    pub(super) fn joining(&self, reason: String) {
+        self.put(GROUP, ClearedBy::Joining, reason);
+    }
+
+    /// The group has let us go, or does not let us in again.
+    pub(super) fn out_of_group(&self, reason: String) {
+        self.put(GROUP, ClearedBy::Group, reason);
+    }
+
     /// Ends a condition, if it was raised.
     pub(super) fn clear(&self, name: &str) {
         self.clear_where(|key, _| key == name);
@@ -162,9 +182,15 @@ impl Conditions {
         self.clear_where(|_, by| by == ClearedBy::Connection);
     }
 
-    /// The group took us in.
+    /// The group took us in, and a broker has just said so.
     pub(super) fn member(&self) {
-        self.clear_where(|_, by| matches!(by, ClearedBy::Connection | ClearedBy::Group));
+        self.connected();
+        self.in_group();
+    }
+
+    /// We are in the group as far as the client knows.
+    pub(super) fn in_group(&self) {
+        self.clear_where(|_, by| matches!(by, ClearedBy::Joining | ClearedBy::Group));
     }
 
     /// The topic can be seen.
@@ -183,8 +209,10 @@ impl Conditions {
     }
 
     fn put(&self, name: &str, by: ClearedBy, reason: String) {
-        let first = self.locked().insert(name.to_owned(), by).is_none();
-        if first {
+        let before = self.locked().insert(name.to_owned(), by);
+        if by == ClearedBy::Joining {
+            tracing::info!(client = %self.client, reason, "joining the group");
+        } else if before.is_none_or(|before| before == ClearedBy::Joining) {
             tracing::error!(client = %self.client, condition = name, reason, "Kafka trouble");
         }
         self.observer.condition(Condition::Raised { key: self.key(name), reason });

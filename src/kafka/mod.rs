@@ -13,6 +13,8 @@ mod deliveries;
 mod errors;
 mod fetching;
 mod inbox;
+mod lag;
+mod membership;
 #[allow(unsafe_code, reason = "calls of librdkafka that its Rust wrapper does not offer")]
 pub(crate) mod native;
 mod partitions;
@@ -26,6 +28,8 @@ mod turns;
 
 pub use consumer::{ConsumerHandle, ConsumerSpec, spawn};
 pub use errors::{Condition, Error, Observer};
+pub use lag::Standing;
 pub use positions::OnGap;
 pub use producer::{KafkaLog, Producer, ProducerSpec, cluster_id};
 pub use read_back::ReaderSpec;
+pub use topics::Seen;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::fetching::Fetching;
+use super::lag::Lags;
 use crate::bridge::seams::{Epoch, PartitionId};
 
 /// One partition that is, or once was, ours.
@@ -42,11 +43,18 @@ pub(super) struct Partitions {
     choked: bool,
     /// Those that cannot be read although they are ours.
     pub(super) fetching: Fetching,
+    pub(super) lags: Lags,
 }
 
 impl Partitions {
     pub(super) fn new(topics: Arc<[Arc<str>]>) -> Self {
-        Self { topics, table: FxHashMap::default(), choked: false, fetching: Fetching::default() }
+        Self {
+            topics,
+            table: FxHashMap::default(),
+            choked: false,
+            fetching: Fetching::default(),
+            lags: Lags::default(),
+        }
     }
 
     /// The id of a partition by its topic's name; `None` for topics that were not subscribed to.
@@ -93,6 +101,7 @@ impl Partitions {
     /// Lets a partition go: its epoch grows.
     pub(super) fn revoke(&mut self, id: PartitionId) {
         self.fetching.well(id);
+        self.lags.forget(id);
         if let Some(entry) = self.table.get_mut(&id) {
             let (epoch, told_to_pause) = (entry.epoch + 1, entry.told_to_pause);
             *entry = Partition { epoch, told_to_pause, ..Partition::default() };
@@ -159,11 +168,14 @@ impl Partitions {
         ahead
     }
 
-    /// Records up to `end` that are not settled; `None` while unknown or not ours.
-    pub(super) fn lag(&self, id: PartitionId, end: i64, low: i64) -> Option<i64> {
-        let entry = self.table.get(&id).filter(|p| p.assigned)?;
-        let settled = entry.settled.or((low >= 0).then_some(low))?;
-        (end >= 0).then(|| (end - settled).max(0))
+    /// Those that are ours, with the next to read as the group sees it, where known.
+    pub(super) fn assigned(&self) -> Vec<(PartitionId, Option<i64>)> {
+        self.table.iter().filter(|(_, p)| p.assigned).map(|(id, p)| (*id, p.settled)).collect()
+    }
+
+    /// Whether something was read that is not settled.
+    pub(super) fn in_hand(&self, id: PartitionId) -> bool {
+        self.table.get(&id).is_some_and(|p| p.assigned && !p.halted && p.position.is_some() && p.position > p.settled)
     }
 
     /// Next to read as the group sees it, where known.
@@ -290,13 +302,12 @@ mod tests {
     }
 
     #[test]
-    fn lag_counts_from_what_is_settled() {
+    fn what_was_read_is_in_hand_until_it_is_settled() {
         let mut partitions = one();
+        assert!(!partitions.in_hand(P));
         partitions.read(P, 10);
-        partitions.read(P, 11);
-        assert_eq!(partitions.lag(P, 12, 0), Some(2), "read but unsettled records count");
-        partitions.stored(P, 12);
-        assert_eq!(partitions.lag(P, 12, 0), Some(0));
-        assert_eq!(partitions.lag(P, -1001, 0), None);
+        assert!(partitions.in_hand(P));
+        partitions.stored(P, 11);
+        assert!(!partitions.in_hand(P));
     }
 }

@@ -23,6 +23,7 @@ use super::deliveries::Deliveries;
 use super::errors::{self, Conditions, Error, Observer};
 use super::produce_fault::fault;
 use super::statistics::Statistics;
+use super::topics::{self, Seen};
 use super::turns::{Lane, Turns, Waiting};
 use crate::bridge::seams::{Command, Log, ProduceFault, ReadBack};
 use crate::dispatch::seams::Requests;
@@ -154,6 +155,12 @@ impl Producer {
     #[must_use]
     pub fn cluster_id(&self, within: Duration) -> Option<String> {
         cluster_id(self.inner.client(), within)
+    }
+
+    /// Whether a topic is there. Creates none. Blocks.
+    #[must_use]
+    pub fn topic(&self, name: &str, within: Duration) -> Seen {
+        topics::seen(self.inner.client(), name, within)
     }
 
     fn fault(&self, error: &KafkaError, topic: &str, partition: Option<i32>) -> ProduceFault {

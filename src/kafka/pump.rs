@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 use super::copies;
+use super::membership;
 use super::native::{Event, EventConsumer, Message, Trouble};
 use super::rebalance::Context;
 use crate::bridge::seams::{Command, Control, PartitionId, Received};
@@ -98,6 +99,7 @@ impl Pump {
         }
         self.look_after_positions();
         self.look_after_fetching();
+        self.context().look_after_ends(&self.consumer);
         self.look_after_topics();
         self.look_after_commits();
         if !self.hand_over() {
@@ -193,7 +195,7 @@ impl Pump {
     fn trouble(&mut self, trouble: &Trouble) -> Turn {
         if trouble.fatal {
             let text = match self.consumer.client().fatal_error() {
-                Some((code, text)) => format!("{code}: {text}"),
+                Some((code, text)) => format!("{code}: {text}{}", membership::fatal_advice(code)),
                 None => trouble.text.clone(),
             };
             let _ = self.context().control.send(Control::Fatal(format!("the Kafka consumer is dead: {text}")));

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::errors::{self, Conditions, Observer};
 use super::fetching;
 use super::inbox::Inbox;
+use super::membership::Membership;
 use super::partitions::Partitions;
 use super::positions::{self, OnGap, Start};
 use super::statistics::Statistics;
@@ -34,6 +35,7 @@ pub(super) struct Context {
     pub(super) on_gap: OnGap,
     pub(super) revoke_timeout: Duration,
     pub(super) lookup_timeout: Duration,
+    pub(super) membership: Mutex<Membership>,
 }
 
 impl Context {
@@ -283,15 +285,10 @@ impl ClientContext for Context {
         if statistics.connected() {
             self.conditions.connected();
         }
-        for reach in statistics.reaches() {
-            let lag = {
-                let partitions = self.partitions();
-                partitions.id(reach.topic, reach.partition).and_then(|id| partitions.lag(id, reach.end, reach.low))
-            };
-            if let Some(lag) = lag {
-                self.observer.lag(reach.topic, reach.partition, lag);
-            }
+        if let Some(group) = &statistics.cgrp {
+            self.look_at_group(group);
         }
+        self.report_lags(&statistics);
     }
 }
 

@@ -11,6 +11,18 @@ pub(super) struct Statistics {
     brokers: HashMap<String, Broker>,
     #[serde(default)]
     topics: HashMap<String, Topic>,
+    pub(super) cgrp: Option<Group>,
+}
+
+/// How the client stands in its group.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Group {
+    /// Of its coordinator: `up` when it is known and reachable.
+    pub(super) state: String,
+    /// Milliseconds since that changed.
+    pub(super) stateage: i64,
+    /// `steady` once it is a member and has its partitions, or knows that there are none for it.
+    pub(super) join_state: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -28,19 +40,17 @@ struct Partition {
     partition: i32,
     lo_offset: i64,
     hi_offset: i64,
-    /// End of the partition up to which committed transactions reach; what a consumer can get to.
-    ls_offset: i64,
 }
 
-/// How far a partition reaches, as librdkafka last heard. It asks even for partitions that are paused.
+/// How far a partition reaches, as the last fetch told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reach<'a> {
     pub(super) topic: &'a str,
     pub(super) partition: i32,
     /// Oldest offset; negative while unknown.
     pub(super) low: i64,
-    /// One past the newest readable record; negative while unknown.
-    pub(super) end: i64,
+    /// High watermark, also where an open transaction keeps from reading up to it; negative while unknown.
+    pub(super) high: i64,
 }
 
 impl Statistics {
@@ -61,7 +71,7 @@ impl Statistics {
                 topic,
                 partition: p.partition,
                 low: p.lo_offset,
-                end: if p.ls_offset >= 0 { p.ls_offset } else { p.hi_offset },
+                high: p.hi_offset,
             })
         })
     }

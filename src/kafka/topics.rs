@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::client;
@@ -50,6 +51,32 @@ pub enum AdminError {
 /// Settings of a topic by Kafka's names, the defaults of the brokers included.
 pub type TopicSettings = BTreeMap<String, String>;
 
+/// What a client sees of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is there.
+    There,
+    /// It is not, or our user may not know.
+    Missing,
+    /// Our user may not look at it.
+    Forbidden,
+    /// No broker told.
+    Unknown,
+}
+
+/// Asks for a topic. Creates none, whatever the brokers' settings: `allow.auto.create.topics` is off. Blocks.
+pub(super) fn seen<C: ClientContext>(client: &Client<C>, name: &str, within: Duration) -> Seen {
+    let Ok(metadata) = client.fetch_metadata(Some(name), within) else { return Seen::Unknown };
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Seen::Missing };
+    match topic.error().map(Code::from) {
+        None => Seen::There,
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic) => Seen::Missing,
+        Some(Code::TopicAuthorizationFailed) => Seen::Forbidden,
+        // Its leader is being elected, for one.
+        Some(_) => Seen::Unknown,
+    }
+}
+
 /// A client for admin requests.
 pub struct Admin {
     client: AdminClient<Listener>,
@@ -88,6 +115,15 @@ impl Admin {
             _ => None,
         });
         Ok(named.collect())
+    }
+
+    /// The settings of a broker, by Kafka's names; `None` when this user may not look into them, or these brokers do not tell.
+    pub async fn broker_settings(&self, broker: i32) -> Option<BTreeMap<String, String>> {
+        let options = AdminOptions::new().request_timeout(Some(self.timeout)).broker_id(Some(broker));
+        let answers = self.client.describe_configs(&[ResourceSpecifier::Broker(broker)], &options).await.ok()?;
+        let entries = answers.into_iter().flatten().flat_map(|resource| resource.entries);
+        let told: BTreeMap<_, _> = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+        (!told.is_empty()).then_some(told)
     }
 
     /// Creates `topics`, or with `validate_only` asks the brokers whether they would.

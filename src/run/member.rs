@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ears::Ears;
 use super::{Ended, on_a_runtime, with_source};
+use crate::admin::Health;
 use crate::bridge::seams::Engine;
-use crate::bridge::{self, Ending, Intake, Options, Reads, Shared};
+use crate::bridge::{self, Ending, FirstLook, Intake, Options, Reads, Shared};
 use crate::config::{OnRetentionGap, Settings};
 use crate::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ReaderSpec};
 
@@ -40,10 +41,18 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
             Err(message) => return Ended::failed(message),
         };
         let worker = options.worker;
+        let looking = Looking::new(&shared.health, worker);
+        let looked = match stop.run_until_cancelled(bridge::first_look(&engine)).await {
+            None => return Ended::well(),
+            Some(FirstLook::Broken(text)) => return Ended::wiring(&settings, &text),
+            Some(looked) => looked,
+        };
         let consumer = match kafka::spawn(consumer_spec(&settings, &options, observer)) {
             Ok(consumer) => consumer,
             Err(error) => return Ended::failed(with_source(&error)),
         };
+        // From here on the consumer says whether the group has taken it in.
+        drop(looking);
         let (asks, pieces) = match options.reads {
             Reads::Replies => match kafka::read_back::spawn(reader_spec(&settings, worker)) {
                 Ok(reader) => (Some(reader.asks), reader.pieces),
@@ -53,7 +62,7 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
         };
         let log = KafkaLog::new(producer, consumer.commands, asks);
         let intake = Intake { control: consumer.control, records: consumer.records, pieces };
-        match bridge::run(engine, log, options, shared, intake, stop).await {
+        match bridge::run_after(looked, engine, log, options, shared, intake, stop).await {
             Ending::Drained => Ended::well(),
             Ending::DrainMissed(left) => Ended::drain_missed(format!(
                 "worker {worker}: {left} replies were still in hand at bridge.drain_timeout; they come again"
@@ -61,6 +70,26 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
             Ending::Wiring(text) => Ended::wiring(&settings, &text),
             Ending::Fatal(text) => Ended::fatal(format!("worker {worker}: {text}")),
         }
+    }
+}
+
+/// Unready while the engine is asked, for as long as this lives.
+struct Looking {
+    health: Arc<Health>,
+    key: String,
+}
+
+impl Looking {
+    fn new(health: &Arc<Health>, worker: usize) -> Self {
+        let key = format!("starting/{worker}");
+        health.raise(&key, "the engine is asked whether it is ours, before the group is joined; replies wait");
+        Self { health: Arc::clone(health), key }
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.health.clear(&self.key);
     }
 }
 

@@ -84,6 +84,7 @@ async fn retention_gap_stops_its_partition_and_names_what_is_gone() {
     assert!(read(&mut a, 3).await.iter().all(|r| r.partition == partition(1)));
     a.commands.send(Command::Store(vec![(partition(0), 5), (partition(1), 3)])).unwrap();
     until("the other partition is committed", || told.committed_of(1) == Some(3)).await;
+    until("what is stopped is behind, and grows old", || told.lag_of(0) > Some(0) && !told.still(0).is_zero()).await;
     assert!(a.records.try_recv().is_err());
     close(a).await;
     assert_eq!(committed(&cluster, 0), Some(1));

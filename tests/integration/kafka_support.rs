@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use handback::bridge::seams::{Command, Control, Epoch, PartitionId, Received};
-use handback::kafka::{self, Condition, ConsumerHandle, ConsumerSpec, Observer, OnGap};
+use handback::kafka::{self, Condition, ConsumerHandle, ConsumerSpec, Observer, OnGap, Standing};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -41,6 +41,7 @@ pub(crate) struct Told {
     conditions: Mutex<BTreeMap<String, String>>,
     committed: Mutex<HashMap<i32, i64>>,
     lag: Mutex<HashMap<i32, i64>>,
+    standing: Mutex<HashMap<i32, Standing>>,
 }
 
 impl Observer for Told {
@@ -60,6 +61,10 @@ impl Observer for Told {
         self.lag.lock().unwrap().insert(partition, records);
     }
 
+    fn standing(&self, _topic: &str, partition: i32, standing: Standing) {
+        self.standing.lock().unwrap().insert(partition, standing);
+    }
+
     fn left(&self, _topic: &str, partition: i32) {
         self.lag.lock().unwrap().remove(&partition);
     }
@@ -72,6 +77,11 @@ impl Told {
 
     pub(crate) fn lag_of(&self, partition: i32) -> Option<i64> {
         self.lag.lock().unwrap().get(&partition).copied()
+    }
+
+    /// How long a partition has stood still with more behind it.
+    pub(crate) fn still(&self, partition: i32) -> Duration {
+        self.standing.lock().unwrap().get(&partition).map_or(Duration::ZERO, |standing| standing.still)
     }
 
     pub(crate) fn committed_of(&self, partition: i32) -> Option<i64> {

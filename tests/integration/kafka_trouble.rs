@@ -75,3 +75,41 @@ async fn a_fenced_member_ends_with_a_fatal_message() {
     }
     tokio::time::timeout(PATIENCE, &mut a.ended).await.expect("the consumer ends").unwrap();
 }
+
+const GROUP: &str = "kafka/a/group";
+
+#[tokio::test]
+async fn nobody_is_ready_before_the_group_has_taken_it_in() {
+    let cluster = cluster(1);
+    let told = Arc::new(Told::default());
+    let mut a = kafka::spawn(spec(member_config(&cluster, "a"), told.clone())).unwrap();
+    assert!(told.reason(GROUP).is_some_and(|text| text.contains("handback-test has not taken this process in yet")));
+    assigned(&mut a).await;
+    until("it is in", || told.reason(GROUP).is_none()).await;
+    // One partition for two members.
+    let other = Arc::new(Told::default());
+    let b = kafka::spawn(spec(member_config(&cluster, "b"), other.clone())).unwrap();
+    assert!(other.reason("kafka/b/group").is_some());
+    until("a member without partitions is in too", || other.reason("kafka/b/group").is_none()).await;
+    close(b).await;
+    close(a).await;
+}
+
+#[tokio::test]
+async fn a_group_that_refuses_is_told_with_its_reason_and_what_to_do() {
+    let cluster = cluster(1);
+    for (error, words) in [
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL, "kafka.group_id"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, "group.min.session.timeout.ms"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED, "group.max.size"),
+    ] {
+        cluster.request_errors(RDKafkaApiKey::JoinGroup, &[error; 1000]);
+        let told = Arc::new(Told::default());
+        let mut a = kafka::spawn(spec(member_config(&cluster, "a"), told.clone())).unwrap();
+        until("it is told", || told.reason(GROUP).is_some_and(|text| text.contains(words))).await;
+        cluster.clear_request_errors(RDKafkaApiKey::JoinGroup);
+        assigned(&mut a).await;
+        until("it is over", || told.reason(GROUP).is_none()).await;
+        close(a).await;
+    }
+}

@@ -26,6 +26,7 @@ mod scenarios_limits;
 mod scenarios_log;
 mod scenarios_payloads;
 mod scenarios_process;
+mod scenarios_ready;
 mod scenarios_reasons;
 mod scenarios_repeats;
 mod scenarios_retry;

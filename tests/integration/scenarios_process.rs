@@ -72,7 +72,8 @@ async fn sigterm_finishes_work_in_hand() {
     let attempt = slow(&stage, Effect::Delay(Duration::from_millis(700)));
     let mut process = Process::start(&stage.settings());
     let source = stage.reply(&attempt, r#""result": 1"#).await;
-    until("the call is on its way", async || stage.engine.calls(Method::Completed) == 2).await;
+    // Each of the two workers asks once whether the engine is ours.
+    until("the call is on its way", async || stage.engine.calls(Method::Completed) == 3).await;
     process.signal("TERM");
     assert_eq!(process.exit_code().await, Some(0));
     assert_eq!(stage.committed(0).await, 1);

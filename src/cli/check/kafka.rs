@@ -1,9 +1,11 @@
 //! Probes of the cluster, the group and the topics.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::Level;
 use super::finding::{Area, Finding};
-use super::topics;
+use super::{group, topics};
 use crate::cli::blocking;
 use crate::cli::paint::plural;
 use crate::cli::topics::plan;
@@ -15,6 +17,9 @@ use crate::kafka::topics::{Admin, AdminError, TopicSettings};
 const BROKERS: &str = "brokers";
 const GROUP: &str = "group";
 
+/// How long a description of a group is waited for: it only adds to what is found.
+const DESCRIBE: Duration = Duration::from_secs(3);
+
 /// Everything that can be learnt from the brokers. Never fails: what cannot be learnt is a finding.
 pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
     let (overview, groups) = match look(settings).await {
@@ -23,6 +28,7 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
     };
     let mut findings = vec![brokers(&overview)];
     findings.extend(groups);
+    findings.extend(group_limits(settings, &overview).await);
     let (topic_settings, unknown) = topic_settings(settings, &overview).await;
     findings.extend(producer(settings, &overview, &topic_settings));
     findings.extend(topics::judge(settings, &overview, &topic_settings));
@@ -41,11 +47,11 @@ async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachab
             let what = "kafka.group_id is not set: `handback dispatch` needs none, `handback run` would";
             return Ok((overview, vec![Finding::ok(Area::Kafka, GROUP, what)]));
         }
-        let mut groups = vec![look_at_group(&kafka, &cluster, &overview, &replies)];
+        let mut groups = look_at_group(&kafka, &cluster, &overview, &replies);
         if !retry.is_empty() {
             let mut kafka = kafka;
             kafka.group_id = kafka.retry_group_id();
-            groups.push(look_at_group(&kafka, &Cluster::new(&kafka)?, &overview, &retry));
+            groups.extend(look_at_group(&kafka, &Cluster::new(&kafka)?, &overview, &retry));
         }
         Ok((overview, groups))
     });
@@ -53,16 +59,34 @@ async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachab
 }
 
 /// What is found of the group of `kafka`, which reads these topics.
-fn look_at_group(kafka: &Kafka, cluster: &Cluster, overview: &Overview, reads: &[String]) -> Finding {
-    let Some((name, topic)) = reads.iter().find_map(|name| Some((name, overview.topics.get(name)?))) else {
-        let what = format!("{} was not tried: none of its topics exists", kafka.group_id);
-        return Finding::warn(Area::Kafka, GROUP, what, "create the topics first");
+fn look_at_group(kafka: &Kafka, cluster: &Cluster, overview: &Overview, reads: &[String]) -> Vec<Finding> {
+    let name = &kafka.group_id;
+    let described = cluster.group(name, kafka.metadata_timeout.min(DESCRIBE));
+    let refusals = described.map(|group| group::judge(kafka, name, &group)).unwrap_or_default();
+    if refusals.iter().any(|finding| finding.level == Level::Fault) {
+        return refusals;
+    }
+    let Some((topic, seen)) = reads.iter().find_map(|name| Some((name, overview.topics.get(name)?))) else {
+        let what = format!("{name} was not tried: none of its topics exists");
+        return vec![Finding::warn(Area::Kafka, GROUP, what, "create the topics first")];
     };
-    let access = cluster.group_access(name, topic.partitions, kafka.metadata_timeout);
-    group(&kafka.group_id, name, topic.partitions, access.map(|committed| committed.partitions))
+    let access = cluster.group_access(topic, seen.partitions, kafka.metadata_timeout);
+    let access = access.map(|committed| committed.partitions);
+    std::iter::once(access_to(name, topic, seen.partitions, access)).chain(refusals).collect()
 }
 
-fn group(group: &str, topic: &str, partitions: usize, committed: Result<usize, Unreachable>) -> Finding {
+/// What of the brokers' limits would keep members out.
+async fn group_limits(settings: &Settings, overview: &Overview) -> Vec<Finding> {
+    let (Some(broker), false) = (overview.brokers.first(), settings.kafka.group_id.is_empty()) else {
+        return Vec::new();
+    };
+    let Ok(admin) = Admin::new(&settings.kafka, Some(*broker)) else { return Vec::new() };
+    // Who may not look into brokers learns of limits when the group refuses, on /readyz.
+    let Some(told) = admin.broker_settings(*broker).await else { return Vec::new() };
+    group::limits(&settings.kafka, &told, settings.bridge.workers)
+}
+
+fn access_to(group: &str, topic: &str, partitions: usize, committed: Result<usize, Unreachable>) -> Finding {
     match committed {
         Ok(0) => Finding::ok(Area::Kafka, GROUP, format!("{group} may be used; it begins at the oldest record")),
         Ok(committed) => {

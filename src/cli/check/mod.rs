@@ -2,6 +2,7 @@
 
 mod engine;
 mod finding;
+mod group;
 mod kafka;
 mod secrets;
 mod show;

@@ -1,6 +1,7 @@
 //! The events of a consumer. rdkafka's own `poll` drops topic and partition of every error, and the topic of a partition's
 //! end, so that nobody could tell which partition is not read.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -14,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::{RDKafkaEvent, RDKafkaRespErr, RDKafkaTopicPartitionList};
 
 use super::message::Message;
+use super::offsets::{Question, Spec};
 
 /// What a poll brought. `T` is what the caller made of a record.
 #[derive(Debug)]
@@ -50,8 +52,9 @@ pub(in crate::kafka) struct Place {
 
 /// A consumer whose events are read here, and not by rdkafka.
 pub(in crate::kafka) struct EventConsumer<C: ConsumerContext> {
-    // Let go before the consumer that it belongs to.
+    // Let go before the consumer that they belong to.
     queue: Queue,
+    question: RefCell<Option<Question>>,
     consumer: BaseConsumer<C>,
 }
 
@@ -67,8 +70,21 @@ impl<C: ConsumerContext> EventConsumer<C> {
     /// `None` for a consumer that was made without a group.
     pub(in crate::kafka) fn new(consumer: BaseConsumer<C>) -> Option<Self> {
         // SAFETY: the client lives as long as its consumer; the queue is given as one more reference, which `Queue` owns.
-        let queue = unsafe { raw::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
-        Some(Self { queue: Queue(NonNull::new(queue)?), consumer })
+        let queue = unsafe { Queue::new(raw::rd_kafka_queue_get_consumer(consumer.client().native_ptr())) };
+        Some(Self { queue: queue?, question: RefCell::new(None), consumer })
+    }
+
+    /// Asks for offsets, and forgets an earlier question. False when the client cannot. Does not wait.
+    pub(in crate::kafka) fn ask_offsets(&self, partitions: &[((String, i32), Spec)], within: Duration) -> bool {
+        let question = Question::ask(&self.consumer, partitions, within);
+        self.question.replace(question);
+        self.question.borrow().is_some()
+    }
+
+    /// What was asked for, once it is there: topic, partition and offset of those that have one. Does not wait.
+    pub(in crate::kafka) fn offsets(&self) -> Option<Vec<(String, i32, i64)>> {
+        let answer = self.question.borrow().as_ref().and_then(Question::answer);
+        answer.inspect(|_| _ = self.question.take())
     }
 
     /// Waits for one event, at most this long. `None` when there was none, or one that the context has heard. Records are
@@ -122,14 +138,24 @@ impl<C: ConsumerContext> EventConsumer<C> {
     }
 }
 
-/// A reference to librdkafka's queue.
-struct Queue(NonNull<raw::rd_kafka_queue_t>);
+/// A reference to one of librdkafka's queues.
+pub(super) struct Queue(NonNull<raw::rd_kafka_queue_t>);
 
 // SAFETY: librdkafka's queues lock themselves; nothing here is bound to a thread.
 unsafe impl Send for Queue {}
 
 impl Queue {
-    fn poll(&self, wait: Duration) -> Option<OwnEvent> {
+    /// # Safety
+    /// `queue` must be null, or a reference of which nobody else lets go.
+    pub(super) unsafe fn new(queue: *mut raw::rd_kafka_queue_t) -> Option<Self> {
+        NonNull::new(queue).map(Self)
+    }
+
+    pub(super) fn ptr(&self) -> *mut raw::rd_kafka_queue_t {
+        self.0.as_ptr()
+    }
+
+    pub(super) fn poll(&self, wait: Duration) -> Option<OwnEvent> {
         let millis = wait.as_millis().try_into().unwrap_or(i32::MAX);
         // SAFETY: the queue lives as long as this reference; an event that is given is ours to destroy.
         NonNull::new(unsafe { raw::rd_kafka_queue_poll(self.0.as_ptr(), millis) }).map(OwnEvent)
@@ -144,7 +170,7 @@ impl Drop for Queue {
 }
 
 /// An event, destroyed when dropped.
-struct OwnEvent(NonNull<RDKafkaEvent>);
+pub(super) struct OwnEvent(NonNull<RDKafkaEvent>);
 
 impl Drop for OwnEvent {
     fn drop(&mut self) {
@@ -154,12 +180,16 @@ impl Drop for OwnEvent {
 }
 
 impl OwnEvent {
+    pub(super) fn ptr(&self) -> *mut RDKafkaEvent {
+        self.0.as_ptr()
+    }
+
     fn kind(&self) -> i32 {
         // SAFETY: the event lives.
         unsafe { raw::rd_kafka_event_type(self.0.as_ptr()) }
     }
 
-    fn error(&self) -> RDKafkaRespErr {
+    pub(super) fn error(&self) -> RDKafkaRespErr {
         // SAFETY: the event lives; an event without error says that there is none.
         unsafe { raw::rd_kafka_event_error(self.0.as_ptr()) }
     }
@@ -216,7 +246,7 @@ impl OwnEvent {
 
 /// # Safety
 /// `start` must be null, or the start of a text that ends in NUL.
-unsafe fn text(start: *const c_char) -> String {
+pub(super) unsafe fn text(start: *const c_char) -> String {
     if start.is_null() {
         return String::new();
     }

@@ -3,7 +3,11 @@
 //! Each block states why it is sound, and each function here takes and gives safe types only.
 
 mod events;
+mod group;
 mod message;
+mod offsets;
 
 pub(super) use events::{Event, EventConsumer, Place, Trouble};
+pub(super) use group::describe;
 pub(crate) use message::Message;
+pub(super) use offsets::Spec;
