@@ -2,6 +2,7 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs rust-toolchain.toml ./
+COPY .cargo .cargo
 COPY proto proto
 COPY src src
 # The targets that Cargo.toml names must be there; none of them is built.

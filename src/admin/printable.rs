@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write};
 
-/// Shows a value with every character that acts instead of showing (controls, separators of lines, changes of direction) written as an escape: `\n`, `\r`, `\t`, or
+/// Shows a value with every character that acts instead of showing (controls, separators of lines, changes of direction)
+/// written as an escape: `\n`, `\r`, `\t`, or
 /// `\u{1b}`. What is shown this way is one line, and what it says is what it holds.
 ///
 /// Everything that was written by others goes through this before it reaches a terminal or a line of the log: names of

@@ -109,6 +109,11 @@ fn kind(code: Code) -> Option<Kind> {
     })
 }
 
+/// How librdkafka begins when it has no token to show to a broker.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+const TOKEN_ADVICE: &str = "no broker is talked to for want of a token: check sasl.oauthbearer.token.endpoint.url, .client.id and \
+                            .client.secret in [kafka.properties], and what the endpoint says";
+
 /// What is wrong with one client at present.
 pub(super) struct Conditions {
     client: String,
@@ -137,6 +142,9 @@ impl Conditions {
     /// Takes a code and librdkafka's text for it.
     pub(super) fn heard(&self, code: Code, text: &str) {
         match kind(code) {
+            Some(Kind::Connection(..)) if text.contains(NO_TOKEN) => {
+                self.put("token", ClearedBy::Connection, format!("{TOKEN_ADVICE} ({text})"));
+            }
             Some(Kind::Connection(name, advice)) => {
                 self.put(name, ClearedBy::Connection, format!("{advice} ({text})"));
             }

@@ -11,6 +11,7 @@ mod engine;
 mod fuzzing;
 mod kafka_fetch;
 mod kafka_offsets;
+mod kafka_oidc;
 mod kafka_producer;
 mod kafka_read_back;
 mod kafka_rebalance;
