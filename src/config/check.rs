@@ -10,36 +10,13 @@ use super::{GroupProtocol, Settings, Topics};
 
 mod brokers;
 mod dispatch;
+mod properties;
 
 /// Largest `bridge.workers`: more consumer threads than a large machine has cores are a slip of the finger.
 pub const MAX_WORKERS: usize = 64;
 
 /// Kafka's own limit.
 const MAX_TOPIC_NAME: usize = 249;
-
-/// What handback itself decides, and where it is decided; a property of this name would be overridden or would break
-/// a promise.
-const OWNED: [(&str, &str); 19] = [
-    ("bootstrap.servers", "set kafka.brokers"),
-    ("metadata.broker.list", "set kafka.brokers"),
-    ("client.id", "set kafka.client_id"),
-    ("group.id", "set kafka.group_id"),
-    ("group.protocol", "set kafka.group_protocol"),
-    ("session.timeout.ms", "set kafka.session_timeout"),
-    ("auto.commit.interval.ms", "set kafka.auto_commit_interval"),
-    ("delivery.report.only.error", "outcomes are awaited, and so every delivery is told"),
-    ("enable.auto.commit", "offsets are committed once outcomes are durable"),
-    ("auto.commit.enable", "offsets are committed once outcomes are durable"),
-    ("enable.auto.offset.store", "offsets are stored once outcomes are durable"),
-    ("auto.offset.reset", "no offset may ever be skipped silently; see topics.on_retention_gap"),
-    ("partition.assignment.strategy", "only cooperative-sticky lets other partitions go on in a rebalance"),
-    ("enable.partition.eof", "handback needs to know where a partition ends"),
-    ("allow.auto.create.topics", "a misspelt topic would be made as the brokers please; see `handback topics create`"),
-    ("acks", "outcomes are acknowledged by all in-sync replicas"),
-    ("request.required.acks", "outcomes are acknowledged by all in-sync replicas"),
-    ("enable.idempotence", "outcomes are written idempotently"),
-    ("transactional.id", "handback writes without transactions"),
-];
 
 /// Everything that is wrong with `settings`, as setting and message. A check that reads one of the settings that are
 /// `wrong` already is passed over: its value is a default that nobody has chosen.
@@ -99,17 +76,7 @@ fn kafka(checks: &mut Checks<'_>, Settings { kafka, .. }: &Settings, group_requi
     checks.positive("kafka.session_timeout", kafka.session_timeout);
     checks.positive("kafka.auto_commit_interval", kafka.auto_commit_interval);
     checks.positive("kafka.metadata_timeout", kafka.metadata_timeout);
-    for (name, _) in kafka.properties.iter() {
-        let setting = format!("kafka.properties.{name}");
-        if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == name) {
-            checks.must(&[&setting], false, || format!("is decided by handback: {why}"));
-        }
-        if name == "heartbeat.interval.ms" && kafka.group_protocol == GroupProtocol::Consumer {
-            checks.must(&[&setting], false, || {
-                "is decided by the broker when kafka.group_protocol is \"consumer\"".into()
-            });
-        }
-    }
+    properties::check(checks, kafka);
 }
 
 fn topics(checks: &mut Checks<'_>, Settings { topics, .. }: &Settings) {

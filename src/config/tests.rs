@@ -7,6 +7,7 @@ use super::names::SECTIONS;
 use super::{Fault, Faults, GroupProtocol, OnRetentionGap, Origin, Settings};
 
 mod dispatch;
+mod properties;
 
 const GROUP: &str = "[kafka]\ngroup_id = \"g\"\n";
 
@@ -180,35 +181,6 @@ log.connection.close = false
         ]
     );
     refused(&format!("{GROUP}[kafka.properties]\nx = [1]\n"), "kafka.properties", "`x` must be text");
-}
-
-#[test]
-fn properties_that_promises_depend_on_are_refused_by_name() {
-    for name in [
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "auto.offset.reset",
-        "acks",
-        "enable.idempotence",
-        "group.id",
-        "bootstrap.servers",
-        "client.id",
-        "session.timeout.ms",
-        "partition.assignment.strategy",
-        "transactional.id",
-    ] {
-        let file = format!("{GROUP}[kafka.properties]\n{name} = \"x\"\n");
-        refused(&file, &format!("kafka.properties.{name}"), "is decided by handback");
-    }
-    let found = faults(GROUP, &[("HANDBACK__KAFKA__PROPERTIES__ACKS", "1")]);
-    assert_eq!(found[0].origin, Origin::Env("HANDBACK__KAFKA__PROPERTIES__ACKS".into()));
-    let heartbeat = "[kafka.properties]\nheartbeat.interval.ms = 500\n";
-    load(&format!("{GROUP}{heartbeat}"), &[]).unwrap();
-    refused(
-        &format!("{GROUP}group_protocol = \"consumer\"\n{heartbeat}"),
-        "kafka.properties.heartbeat.interval.ms",
-        "by the broker",
-    );
 }
 
 #[test]
