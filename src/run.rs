@@ -234,7 +234,9 @@ where
         config: kafka::client::producer(&settings.kafka),
         observer: Arc::<Ears>::clone(&observer),
     };
-    let producer = match Producer::new(spec) {
+    let moved: Vec<_> =
+        settings.topics.retry.iter().chain([&settings.topics.dead_letters]).map(String::as_str).collect();
+    let producer = match Producer::compressing(spec, &moved) {
         Ok(producer) => producer,
         Err(error) => return Ended::failed(with_source(&error)),
     };

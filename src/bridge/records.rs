@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::seams::{Engine, Log, ProduceFault};
 use super::work::{Conclusion, Gone, Work};
-use crate::wire::{ActivityView, DeadLetter, OutRecord, Outcome, OutcomeKind, Target, TokenPrint};
+use crate::wire::{ActivityView, DeadLetter, Kept, OutRecord, Outcome, OutcomeKind, Target, TokenPrint};
 
 /// First pause after a record could not be written, and the longest. A broker that elects leaders needs seconds.
 const WRITE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -27,6 +27,23 @@ const NAME_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How long no names are asked for after that failed.
 const NO_NAMES_FOR: Duration = Duration::from_secs(60);
+
+/// Why a record is not written.
+pub(crate) enum Unwritten {
+    /// The partition was taken away.
+    Gone,
+    /// It is larger than its topic takes; the text says what would help.
+    TooLarge(String),
+}
+
+/// What becomes of a record that is larger than its topic takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TooLarge {
+    /// It waits until the topic takes more.
+    Waits,
+    /// Whoever writes it is told.
+    IsTold,
+}
 
 impl<E: Engine, L: Log> Core<E, L> {
     /// Whether what became of this record also goes to the dead-letter topic.
@@ -45,8 +62,29 @@ impl<E: Engine, L: Log> Core<E, L> {
         }
     }
 
-    /// The dead letter of a record.
-    pub(crate) fn dead_letter(&self, work: &Work, conclusion: &Conclusion) -> OutRecord {
+    /// Writes the dead letter of a record: as much of the record as the topic takes.
+    pub(crate) async fn write_letter(&self, work: &Work, conclusion: &Conclusion) -> Result<(), Gone> {
+        for kept in [Kept::All, Kept::AllButValue] {
+            match self.write_if_it_fits(work, || self.dead_letter(work, conclusion, kept)).await {
+                Ok(()) => {
+                    self.metrics.dead_letter();
+                    return Ok(());
+                }
+                Err(Unwritten::Gone) => return Err(Gone),
+                Err(Unwritten::TooLarge(text)) => {
+                    let record = &work.record.origin;
+                    tracing::warn!(%record, "its dead letter will not hold all of it: {text}");
+                }
+            }
+        }
+        // Small whatever was received: a topic that does not take it has to be mended.
+        self.write(work, || self.dead_letter(work, conclusion, Kept::Key)).await?;
+        self.metrics.dead_letter();
+        Ok(())
+    }
+
+    /// The dead letter of a record, with that much of it.
+    fn dead_letter(&self, work: &Work, conclusion: &Conclusion, kept: Kept) -> OutRecord {
         let letter = DeadLetter {
             record: &work.record,
             outcome: conclusion.outcome,
@@ -56,7 +94,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             engine_status: conclusion.engine_status,
             token: self.token_print(work),
         };
-        letter.to_record(Arc::clone(&self.options.dead_letter_topic))
+        letter.to_record_with(kept, Arc::clone(&self.options.dead_letter_topic))
     }
 
     /// The keyed fingerprint of the record's token, for dead letters and logs.
@@ -128,13 +166,27 @@ impl<E: Engine, L: Log> Core<E, L> {
         said.flatten()
     }
 
-    /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits.
+    /// Writes until it is durable; fails closed. While it fails the record is not done and its partition waits, also when
+    /// its topic does not take records as large as this one.
     /// The record is made anew if it must be written again, which is rare, rather than kept until it is durable.
     pub(crate) async fn write(&self, work: &Work, make: impl Fn() -> OutRecord) -> Result<(), Gone> {
         let began = Instant::now();
         match self.log.produce(make()).await {
             Ok(()) => Ok(()),
-            Err(fault) => Box::pin(self.write_again(work, make(), fault, began)).await,
+            Err(fault) => match Box::pin(self.write_again(work, make(), fault, began, TooLarge::Waits)).await {
+                Ok(()) | Err(Unwritten::TooLarge(_)) => Ok(()),
+                Err(Unwritten::Gone) => Err(Gone),
+            },
+        }
+    }
+
+    /// The same, but for a record that may be larger than its topic takes: that is told instead.
+    pub(crate) async fn write_if_it_fits(&self, work: &Work, make: impl Fn() -> OutRecord) -> Result<(), Unwritten> {
+        let began = Instant::now();
+        match self.log.produce(make()).await {
+            Ok(()) => Ok(()),
+            Err(ProduceFault::TooLarge(text)) => Err(Unwritten::TooLarge(text)),
+            Err(fault) => Box::pin(self.write_again(work, make(), fault, began, TooLarge::IsTold)).await,
         }
     }
 
@@ -144,12 +196,16 @@ impl<E: Engine, L: Log> Core<E, L> {
         record: OutRecord,
         first: ProduceFault,
         began: Instant,
-    ) -> Result<(), Gone> {
+        too_large: TooLarge,
+    ) -> Result<(), Unwritten> {
         let mut fault = first;
         let mut pause = WRITE_PAUSES.0;
         let mut faults = 0;
         let mut _unready;
         loop {
+            if let (TooLarge::IsTold, ProduceFault::TooLarge(text)) = (too_large, &mut fault) {
+                return Err(Unwritten::TooLarge(std::mem::take(text)));
+            }
             self.metrics.produce_retry();
             let origin = &work.record.origin;
             let reason = |text: &str| format!("what became of {origin} cannot be written to {}: {text}", record.topic);
@@ -171,7 +227,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 }
                 ProduceFault::Fatal(text) => self.die(reason(&text)),
             }
-            until.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Gone)?;
+            until.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Unwritten::Gone)?;
             pause = (pause * 2).min(WRITE_PAUSES.1);
             match self.log.produce(record.clone()).await {
                 Ok(()) => return Ok(()),

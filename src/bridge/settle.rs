@@ -10,12 +10,13 @@ use super::core::Core;
 use super::domains::Listing;
 use super::gate::Pass;
 use super::judge::Question;
+use super::records::Unwritten;
 use super::repeats::Repeat;
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
 use super::tiers::Cause;
 use super::windows::Slot;
-use super::work::{Conclusion, Fate, Gone, Work};
-use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
+use super::work::{Conclusion, Fate, Work};
+use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, TOO_LARGE_TO_WAIT, Target};
 
 /// What asking the engine led to.
 enum Asked {
@@ -79,12 +80,27 @@ async fn postpone<E: Engine, L: Log>(
 ) -> Fate {
     core.weigh_delay(work, cause, &ending).await;
     slot.start_recording().await;
-    if core.write(work, || core.retry_record(work, tier, cause, &ending)).await.is_err() {
-        return Fate::Abandoned;
+    match core.write_if_it_fits(work, || core.retry_record(work, tier, cause, &ending)).await {
+        Ok(()) => {}
+        Err(Unwritten::Gone) => return Fate::Abandoned,
+        Err(Unwritten::TooLarge(text)) => return record(core, work, too_large_to_wait(work, ending, &text)).await,
     }
     core.metrics.postponed(cause.as_str());
     tracing::debug!(record = %work.record.origin, topic = %core.options.tiers[tier].topic, cause = cause.as_str(), "waits on a retry topic");
     Fate::Settled
+}
+
+/// It would wait, and the retry topic does not take it: one record must not hold its partition until somebody changes the
+/// topic. It can be replayed then.
+fn too_large_to_wait(work: &Work, ending: Conclusion, text: &str) -> Conclusion {
+    let detail = format!("{}; it could not wait on a retry topic: {text}", ending.detail.unwrap_or_default());
+    tracing::warn!(record = %work.record.origin, detail, "becomes a dead letter");
+    Conclusion {
+        reason: Some(TOO_LARGE_TO_WAIT),
+        attempts: ending.attempts.saturating_add(work.earlier),
+        engine_status: ending.engine_status,
+        ..Conclusion::exhausted(detail)
+    }
 }
 
 /// A heartbeat whose calls came to nothing asks for nothing that could still be done.
@@ -95,7 +111,7 @@ fn silent(work: &Work, ending: &Conclusion) -> bool {
 /// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
 pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: Conclusion) -> Fate {
     core.weigh(work, &conclusion);
-    if core.dead_letters(work, &conclusion) && Box::pin(write_letter(core, work, &conclusion)).await.is_err() {
+    if core.dead_letters(work, &conclusion) && Box::pin(core.write_letter(work, &conclusion)).await.is_err() {
         return Fate::Abandoned;
     }
     let kind = conclusion.outcome;
@@ -107,12 +123,6 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
     core.remember(work, conclusion.entry);
     core.metrics.outcome(kind);
     Fate::Settled
-}
-
-async fn write_letter<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: &Conclusion) -> Result<(), Gone> {
-    core.write(work, || core.dead_letter(work, conclusion)).await?;
-    core.metrics.dead_letter();
-    Ok(())
 }
 
 fn refused(refusal: &Refusal) -> Conclusion {

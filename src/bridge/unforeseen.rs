@@ -29,7 +29,7 @@ fn is_unforeseen_refusal(code: RefusalCode) -> bool {
         // Not what the contract asks for: the wrong serialiser, another topic's records.
         C::Tombstone | C::EmptyValue | C::BadUtf8 | C::BadJson | C::CloudEventsUnsupported | C::RequireJson => true,
         C::UnknownField | C::DuplicateField | C::MissingField | C::BadField | C::BadBase64 => true,
-        C::BadHeader | C::HeaderRepeated | C::AmbiguousMode => true,
+        C::BadHeader | C::UnreadableHeaders | C::HeaderRepeated | C::AmbiguousMode => true,
         // It names no activity, or not one.
         C::NoTarget | C::BadToken | C::TargetMismatch => true,
         // Its parts do not fit: a wrong client.

@@ -6,7 +6,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -110,5 +110,5 @@ pub(super) fn cluster_id(brokers: &str) -> String {
 
 /// A copy of a received record.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
-    copies::record(message.into(), message.topic().into())
+    copies::received(message)
 }

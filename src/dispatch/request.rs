@@ -31,7 +31,7 @@ pub(super) fn record(task: &Task, route: &Route) -> Result<OutRecord, TokenFault
     }
     let mut record = request.to_record(route.topic.clone());
     for (name, value) in carried.iter() {
-        record.headers.push(name.to_owned(), value.cloned());
+        record.headers.push(name.clone(), value.cloned());
     }
     Ok(record)
 }
@@ -49,6 +49,6 @@ fn trace_header(name: &str, value: &Bytes) -> Option<(&'static str, String)> {
 /// What a record takes in the log, about: key, value, headers.
 pub(super) fn size(record: &OutRecord) -> usize {
     let part = |part: Option<&Bytes>| part.map_or(0, Bytes::len);
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + part(value)).sum();
+    let headers: usize = record.headers.iter().map(|(name, value)| name.as_bytes().len() + part(value)).sum();
     part(record.key.as_ref()) + part(record.value.as_ref()) + headers
 }

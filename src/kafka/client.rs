@@ -33,8 +33,16 @@ const LINGER_MS: u32 = 5;
 /// on `/readyz`.
 const DELIVERY_TIMEOUT_MS: u32 = 30_000;
 
-/// The client must never refuse what the broker would take: the topic's `max.message.bytes` is the limit.
-const MAX_MESSAGE_BYTES: u32 = 64 * 1024 * 1024;
+/// Largest record that our producer takes, before it is compressed: the client counts the bytes as they are given to it,
+/// and a topic's `max.message.bytes` what is left of them. As much as the producer's queue holds, and more than a consumer
+/// takes of one record compressed with zstd (100 MB); 1 MB of repetitive JSON may be 10 MB.
+const MAX_MESSAGE_BYTES: u32 = QUEUE_KIB * 1024;
+
+/// Memory while the brokers are away, in KiB. Beyond it, sends wait.
+const QUEUE_KIB: u32 = 128 * 1024;
+
+/// librdkafka takes no less for `message.max.bytes`.
+const LEAST_MESSAGE_MAX_BYTES: u64 = 1000;
 
 /// Kafka's default, and the most that a member waits between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -75,6 +83,16 @@ const PRODUCER_ONLY: [&str; 15] = [
     "transaction.timeout.ms",
 ];
 
+/// Properties with two names, the one that is used here behind the other.
+const ALIASES: [(&str, &str); 6] = [
+    ("compression.codec", "compression.type"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("message.send.max.retries", "retries"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("queue.buffering.max.ms", "linger.ms"),
+];
+
 /// The consumer of worker number `worker` (from 0) of `workers` in this process.
 #[must_use]
 pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
@@ -93,6 +111,9 @@ pub fn consumer(kafka: &Kafka, worker: usize, workers: usize) -> ClientConfig {
         // Where to start is decided in the assign callback; nothing may be skipped behind its back.
         ("auto.offset.reset", "error".into()),
         ("enable.partition.eof", "true".into()),
+        // A batch that librdkafka checks and finds corrupt it passes over.
+        ("check.crcs", "false".into()),
+        ("isolation.level", "read_committed".into()),
     ];
     // With `group.protocol=consumer` librdkafka refuses to start when any of the other three is set.
     match kafka.group_protocol {
@@ -119,6 +140,11 @@ pub fn retry_consumer(kafka: &Kafka) -> ClientConfig {
     let mut config = consumer(kafka, 0, 1);
     config.set("group.id", kafka.retry_group_id());
     config.set("client.id", format!("{}-retry", client_id(kafka, None)));
+    // A record that handback has compressed must be read again. librdkafka knows no size of it beforehand, tries buffers
+    // that are three times as large each time, and gives up beyond this.
+    if kafka.properties.get("receive.message.max.bytes").is_none() {
+        config.set("receive.message.max.bytes", (3 * MAX_MESSAGE_BYTES).to_string());
+    }
     // What is read ahead waits in memory until it is due, for each partition and tier.
     if kafka.properties.get("queued.max.messages.kbytes").is_none() {
         config.set("queued.max.messages.kbytes", RETRY_READ_AHEAD_KIB.to_string());
@@ -160,7 +186,24 @@ pub fn producer(kafka: &Kafka) -> ClientConfig {
     ];
     let ours =
         vec![("client.id", client_id(kafka, None)), ("acks", "all".into()), ("enable.idempotence", "true".into())];
-    layered(kafka, &defaults, &CONSUMER_ONLY, ours)
+    let mut config = layered(kafka, &defaults, &CONSUMER_ONLY, ours);
+    fit_into_queue(&mut config);
+    config
+}
+
+/// Bounds the queue where the settings do not, and the records by the queue: one that is larger would wait for room in it
+/// for ever.
+pub(super) fn fit_into_queue(config: &mut ClientConfig) {
+    const QUEUE: &str = "queue.buffering.max.kbytes";
+    if config.get(QUEUE).is_none() {
+        config.set(QUEUE, QUEUE_KIB.to_string());
+    }
+    let number = |name: &str| config.get(name).and_then(|text| text.parse::<u64>().ok());
+    if let (Some(queue), Some(largest)) = (number(QUEUE), number("message.max.bytes"))
+        && queue.saturating_mul(1024) < largest
+    {
+        config.set("message.max.bytes", (queue * 1024).max(LEAST_MESSAGE_MAX_BYTES).to_string());
+    }
 }
 
 /// A client for look-ups and administration: joins no group, writes nothing.
@@ -210,7 +253,7 @@ fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: V
     for (name, value) in defaults {
         config.set(*name, value);
     }
-    for (name, value) in kafka.properties.iter() {
+    for (name, value) in kafka.properties.iter().map(|(name, value)| (one_name(name), value)) {
         if !foreign.iter().any(|prefix| name.starts_with(prefix)) {
             config.set(name, value);
         }
@@ -222,6 +265,11 @@ fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: V
         config.set(name, value);
     }
     config
+}
+
+/// The name by which handback speaks of a property: librdkafka knows some by two, and of both it takes either.
+fn one_name(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
 }
 
 /// The name of this process, as the brokers know it and as the engine shows who polls.
@@ -254,108 +302,5 @@ fn millis(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{admin, consumer, producer, property_faults};
-    use crate::config::{GroupProtocol, Kafka};
-
-    fn kafka(properties: &[(&str, &str)]) -> Kafka {
-        let mut kafka = Kafka { brokers: "b:1".into(), group_id: "g".into(), ..Kafka::default() };
-        properties.iter().for_each(|(name, value)| kafka.properties.set(*name, *value));
-        kafka
-    }
-
-    #[test]
-    fn what_promises_rest_on_wins_and_what_is_a_matter_of_taste_loses() {
-        let kafka = kafka(&[
-            // Refused when loaded; here as a program could set it.
-            ("enable.auto.offset.store", "true"),
-            ("auto.offset.reset", "latest"),
-            ("acks", "1"),
-            ("enable.idempotence", "false"),
-            ("linger.ms", "50"),
-            ("allow.auto.create.topics", "true"),
-            ("fetch.queue.backoff.ms", "7"),
-            ("socket.keepalive.enable", "false"),
-        ]);
-        let (reading, writing) = (consumer(&kafka, 0, 1), producer(&kafka));
-        assert_eq!(reading.get("enable.auto.offset.store"), Some("false"));
-        assert_eq!(reading.get("auto.offset.reset"), Some("error"));
-        assert_eq!(reading.get("fetch.queue.backoff.ms"), Some("7"));
-        assert_eq!(reading.get("socket.keepalive.enable"), Some("false"));
-        assert_eq!(writing.get("acks"), Some("all"));
-        for client in [&reading, &writing, &super::reader(&kafka, 0), &admin(&kafka)] {
-            assert_eq!(client.get("allow.auto.create.topics"), Some("false"));
-        }
-        assert_eq!(writing.get("enable.idempotence"), Some("true"));
-        assert_eq!(writing.get("linger.ms"), Some("50"));
-    }
-
-    #[test]
-    fn a_group_that_the_broker_assigns_is_told_nothing_it_refuses() {
-        let mut kafka = kafka(&[]);
-        assert_eq!(consumer(&kafka, 0, 1).get("partition.assignment.strategy"), Some("cooperative-sticky"));
-        kafka.session_timeout = Duration::from_secs(6);
-        assert_eq!(consumer(&kafka, 0, 1).get("heartbeat.interval.ms"), Some("2000"));
-        kafka.group_protocol = GroupProtocol::Consumer;
-        let config = consumer(&kafka, 0, 1);
-        for name in ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"] {
-            assert_eq!(config.get(name), None, "{name}");
-        }
-        config.create_native_config().unwrap();
-    }
-
-    #[test]
-    fn a_user_may_raise_message_max_bytes_beyond_what_one_fetch_brings() {
-        let config = consumer(&kafka(&[("message.max.bytes", "20000000")]), 0, 1);
-        assert_eq!(config.get("fetch.max.bytes"), Some("20000000"));
-        let made: Result<rdkafka::consumer::BaseConsumer, _> = config.create();
-        made.unwrap();
-    }
-
-    #[test]
-    fn members_of_one_process_have_ids_of_their_own() {
-        let kafka = kafka(&[("group.instance.id", "pod-1")]);
-        let id = |worker, workers| consumer(&kafka, worker, workers).get("client.id").unwrap().to_owned();
-        assert_ne!(id(0, 2), id(1, 2));
-        assert!(id(0, 1).starts_with("handback-") && id(0, 1).ends_with(&std::process::id().to_string()));
-        assert_eq!(consumer(&kafka, 1, 2).get("group.instance.id"), Some("pod-1-1"));
-        assert_eq!(consumer(&kafka, 0, 1).get("group.instance.id"), Some("pod-1"));
-        let named = Kafka { client_id: "orders".into(), ..kafka.clone() };
-        assert_eq!(consumer(&named, 0, 1).get("client.id"), Some("orders"));
-        assert_eq!(producer(&named).get("client.id"), Some("orders"));
-    }
-
-    #[test]
-    fn each_kind_of_client_gets_only_what_it_knows() {
-        let kafka = kafka(&[("fetch.min.bytes", "2"), ("compression.type", "zstd"), ("sasl.username", "u")]);
-        let seen = |config: &rdkafka::ClientConfig| {
-            ["fetch.min.bytes", "compression.type", "sasl.username"].map(|name| config.get(name).is_some())
-        };
-        assert_eq!(seen(&consumer(&kafka, 0, 1)), [true, false, true]);
-        assert_eq!(seen(&producer(&kafka)), [false, true, true]);
-        assert_eq!(seen(&admin(&kafka)), [false, false, true]);
-        for config in [consumer(&kafka, 0, 1), producer(&kafka), admin(&kafka)] {
-            config.create_native_config().unwrap();
-        }
-    }
-
-    #[test]
-    fn a_property_that_is_not_taken_is_named_and_a_secret_is_not_repeated() {
-        let kafka = kafka(&[
-            ("compression.type", "zip"),
-            ("sasl.passwrod", "hush"),
-            ("sasl.password.x", "hush"),
-            ("linger.ms", "5"),
-        ]);
-        let faults = property_faults(&kafka);
-        let names: Vec<_> = faults.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["kafka.properties.compression.type", "kafka.properties.sasl.password.x", "kafka.properties.sasl.passwrod"]
-        );
-        assert!(faults[0].1.contains("zip"), "{faults:?}");
-        assert!(!format!("{faults:?}").contains("hush"), "{faults:?}");
-    }
-}
+#[path = "client_tests.rs"]
+mod tests;

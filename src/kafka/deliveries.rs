@@ -10,7 +10,18 @@ use rdkafka::error::KafkaError;
 use slab::Slab;
 
 /// What became of a record: all in-sync replicas have it, or why not.
-pub(super) type Delivered = Result<(), KafkaError>;
+pub(super) type Delivered = Result<(), Undelivered>;
+
+/// Why a record was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Undelivered {
+    /// What client or broker say.
+    pub(super) error: KafkaError,
+    /// Bytes of its key and value.
+    pub(super) bytes: usize,
+    /// Whether others may have been in a batch with it: their size counts as well then.
+    pub(super) batched: bool,
+}
 
 /// The places of one producer.
 #[derive(Debug, Default)]
@@ -120,7 +131,8 @@ mod tests {
         first.sent();
         second.sent();
         assert!((&mut first).now_or_never().is_none(), "nothing was told yet");
-        let fault = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        let fault = Undelivered { error, bytes: 1, batched: false };
         deliveries.tell(second.place(), Err(fault.clone()));
         assert_eq!(second.now_or_never(), Some(Err(fault)));
         deliveries.tell(first.place(), Ok(()));

@@ -2,11 +2,10 @@
 
 pub mod client;
 pub mod cluster;
+pub mod copies;
 pub mod read_back;
 pub mod send;
 pub mod topics;
-
-pub(crate) mod copies;
 
 mod consumer;
 mod deliveries;
@@ -21,6 +20,7 @@ mod partitions;
 mod positions;
 mod produce_fault;
 mod producer;
+mod producer_client;
 mod pump;
 mod rebalance;
 mod statistics;

@@ -5,9 +5,33 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::bridge::seams::ProduceFault;
 
-/// Translates librdkafka's code for a record to `topic` (`partition`, when it was fixed). `dead` is what the client says
-/// of itself: once it is dead every produce fails, with whatever code.
-pub(super) fn fault(code: Code, topic: &str, partition: Option<i32>, dead: Option<(Code, String)>) -> ProduceFault {
+/// Room for headers and for what Kafka puts around a record, as the contract has it between topics.
+const HEADROOM: usize = 64 * 1024;
+
+/// A record that could not be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused<'a> {
+    pub(super) topic: &'a str,
+    /// Its partition, when it was fixed.
+    pub(super) partition: Option<i32>,
+    /// Its size before it is compressed.
+    pub(super) bytes: usize,
+    pub(super) by: RefusedBy,
+}
+
+/// Who does not take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusedBy {
+    /// Our own client, before it is sent.
+    Client,
+    /// The broker, or our client after it was sent. With others in its batch it may be them who are too large.
+    Broker { batched: bool },
+}
+
+/// Translates librdkafka's code. `dead` is what the client says of itself: once it is dead every produce fails, with
+/// whatever code.
+pub(super) fn fault(code: Code, refused: Refused<'_>, dead: Option<(Code, String)>) -> ProduceFault {
+    let Refused { topic, partition, .. } = refused;
     if let Some((code, text)) = dead {
         return ProduceFault::Fatal(format!("the Kafka producer is dead: {text}{}", fatal_advice(code)));
     }
@@ -15,17 +39,39 @@ pub(super) fn fault(code: Code, topic: &str, partition: Option<i32>, dead: Optio
     if is_fatal(code) {
         return ProduceFault::Fatal(format!("{place}: the Kafka producer is dead: {code}{}", fatal_advice(code)));
     }
-    match advice(code, topic, partition) {
-        Some(advice) => {
-            let text = format!("cannot write to {place}: {code}: {advice}");
-            if is_too_large(code) { ProduceFault::TooLarge(text) } else { ProduceFault::Permanent(text) }
+    if is_too_large(code) {
+        if refused.by == (RefusedBy::Broker { batched: true }) {
+            return ProduceFault::Transient(format!(
+                "cannot write to {place} yet: a batch was larger than {topic} takes; its records are tried one by one"
+            ));
         }
+        return ProduceFault::TooLarge(format!("cannot write to {place}: {code}: {}", room_for(refused)));
+    }
+    match advice(code, topic, partition) {
+        Some(advice) => ProduceFault::Permanent(format!("cannot write to {place}: {code}: {advice}")),
         None => ProduceFault::Transient(format!("cannot write to {place} yet: {code}{}", likely_cause(code))),
     }
 }
 
-fn is_too_large(code: Code) -> bool {
+/// Whether it is a matter of size.
+pub(super) fn is_too_large(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
+}
+
+/// What takes the record in any case. The broker counts it compressed, our client does not.
+fn room_for(refused: Refused<'_>) -> String {
+    let (topic, bytes) = (refused.topic, refused.bytes);
+    match refused.by {
+        RefusedBy::Client => format!(
+            "our producer does not take its {bytes} bytes; raise message.max.bytes, and queue.buffering.max.kbytes with \
+             it, in [kafka.properties]"
+        ),
+        RefusedBy::Broker { .. } => format!(
+            "the record has {bytes} bytes before it is compressed; raise max.message.bytes of {topic} ({} is enough, \
+             less where it compresses well)",
+            bytes + HEADROOM
+        ),
+    }
 }
 
 fn is_fatal(code: Code) -> bool {
@@ -65,10 +111,6 @@ fn likely_cause(code: Code) -> &'static str {
 /// What somebody must change before this record can be written; `None` for what passes by itself.
 fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
     Some(match code {
-        _ if is_too_large(code) => format!(
-            "raise max.message.bytes of {topic}, and message.max.bytes in [kafka.properties] when set there; `handback \
-             check` says how far"
-        ),
         Code::TopicAuthorizationFailed => format!("grant WRITE and DESCRIBE on {topic} to our user"),
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
             format!("create {topic} with `handback topics create`, or grant DESCRIBE on it to our user")
@@ -99,8 +141,14 @@ fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn refused(by: RefusedBy) -> Refused<'static> {
+        Refused { topic: "activity-outcomes", partition: Some(5), bytes: 2_000_000, by }
+    }
+
+    const BY_BROKER: RefusedBy = RefusedBy::Broker { batched: false };
+
     fn kind(code: Code) -> (&'static str, String) {
-        match fault(code, "activity-outcomes", Some(5), None) {
+        match fault(code, refused(BY_BROKER), None) {
             ProduceFault::Transient(text) => ("transient", text),
             ProduceFault::Permanent(text) | ProduceFault::TooLarge(text) => ("permanent", text),
             ProduceFault::Fatal(text) => ("fatal", text),
@@ -197,7 +245,23 @@ mod tests {
     fn a_dead_producer_is_dead_whatever_the_code() {
         let dead = Some((Code::ClusterAuthorizationFailed, "no producer id".to_owned()));
         assert!(
-            matches!(fault(Code::PurgeQueue, "t", None, dead), ProduceFault::Fatal(text) if text.contains("WRITE"))
+            matches!(fault(Code::PurgeQueue, refused(BY_BROKER), dead), ProduceFault::Fatal(text) if text.contains("WRITE"))
         );
+    }
+
+    #[test]
+    fn what_is_too_large_says_what_takes_it() {
+        let text = kind(Code::MessageSizeTooLarge).1;
+        assert!(text.contains("max.message.bytes of activity-outcomes (2065536 is enough"), "{text}");
+        let ProduceFault::TooLarge(text) = fault(Code::MessageSizeTooLarge, refused(RefusedBy::Client), None) else {
+            panic!("another fault");
+        };
+        assert!(text.contains("message.max.bytes") && text.contains("2000000 bytes"), "{text}");
+    }
+
+    #[test]
+    fn no_record_is_said_to_be_too_large_because_of_others_in_its_batch() {
+        let batch = fault(Code::MessageSizeTooLarge, refused(RefusedBy::Broker { batched: true }), None);
+        assert!(matches!(&batch, ProduceFault::Transient(text) if text.contains("one by one")), "{batch:?}");
     }
 }

@@ -1,30 +1,23 @@
 //! The producer of outcomes, dead letters and requests: one for the process, shared by all workers.
 
-use std::ops::Deref;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
-};
+use rdkafka::producer::{BaseProducer, Producer as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::copies;
-use super::deliveries::Deliveries;
-use super::errors::{self, Conditions, Error, Observer};
-use super::produce_fault::fault;
-use super::statistics::Statistics;
+use super::deliveries::{Deliveries, Undelivered};
+use super::errors::{Conditions, Error, Observer};
+use super::native::Topic;
+use super::produce_fault::{Refused, RefusedBy, fault};
+use super::producer_client::{Context, Polled, enqueue, own_properties, turns};
 use super::topics::{self, Seen};
-use super::turns::{Lane, Turns, Waiting};
+use super::turns::{self, Lane};
 use crate::bridge::seams::{Command, Log, ProduceFault, ReadBack};
 use crate::dispatch::seams::Requests;
 use crate::wire::OutRecord;
@@ -32,12 +25,9 @@ use crate::wire::OutRecord;
 /// How often a full queue is tried again when no delivery says that there is room.
 const ROOM_CHECK: Duration = Duration::from_millis(10);
 
-/// How long the polling thread waits for the next event. The end of a producer takes up to this and half a second more.
-const POLL: Duration = Duration::from_millis(250);
-
-/// Why a producer is unready for good.
-const DEAF: &str = "the producer's thread panicked: what is written is not heard of any more; report this with the process \
-    log, and restart";
+/// Compresses best of what is quick, so that what a producer of replies has compressed with anything fits again
+/// (docs/performance.md). Known to brokers from Kafka 2.1 on, as the idempotent producer's requests are.
+const COMPRESSION: &str = "zstd";
 
 /// What a producer needs.
 pub struct ProducerSpec {
@@ -62,6 +52,16 @@ impl Producer {
     /// # Errors
     /// When librdkafka refuses the properties.
     pub fn new(spec: ProducerSpec) -> Result<Self, Error> {
+        Self::compressing(spec, &[])
+    }
+
+    /// The same, which compresses what it writes to these topics unless its properties have a `compression.type`: what a reply
+    /// topic takes compressed, the topics that it is moved to must take as well. Others read requests and outcomes, which
+    /// are small, and many clients can read no compression but gzip.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties or a name.
+    pub fn compressing(spec: ProducerSpec, topics: &[&str]) -> Result<Self, Error> {
         let config = own_properties(spec.config);
         let context = Context {
             conditions: Conditions::new(&spec.name, Arc::new([]), spec.observer),
@@ -73,7 +73,10 @@ impl Producer {
         };
         let client: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context).map_err(Error::Client)?);
         let _ = client.context().client.set(Arc::downgrade(&client));
-        Ok(Self { inner: Arc::new(Polled::new(client)?) })
+        let topics = if config.get("compression.type").is_some() { &[] } else { topics };
+        let topic = |name: &&str| Topic::with(client.client(), name, "compression.type", COMPRESSION);
+        let topics = topics.iter().map(topic).collect::<Result<_, _>>().map_err(Error::Client)?;
+        Ok(Self { inner: Arc::new(Polled::new(client, topics)?) })
     }
 
     /// Writes a record, and resolves once all in-sync replicas have it. It waits for its turn and while the client's queue is
@@ -108,7 +111,10 @@ impl Producer {
                 full.await?;
                 delivery.sent();
             }
-            delivery.await.map_err(|error| self.fault(&error, &topic, partition))
+            delivery.await.map_err(|undelivered| {
+                let Undelivered { error, bytes, batched } = undelivered;
+                self.fault(&error, Refused { topic: &topic, partition, bytes, by: RefusedBy::Broker { batched } })
+            })
         }
     }
 
@@ -134,7 +140,8 @@ impl Producer {
             // A delivery is told just before its room is free, so the last one may be told too early.
             let _ = tokio::time::timeout(ROOM_CHECK, room).await;
         }
-        Err(self.fault(&error, &record.topic, record.partition))
+        let (topic, partition, bytes) = (&record.topic, record.partition, turns::size(&record));
+        Err(self.fault(&error, Refused { topic, partition, bytes, by: RefusedBy::Client }))
     }
 
     /// Waits until everything sent is delivered or has failed; true when it did so in time. Blocks.
@@ -163,22 +170,12 @@ impl Producer {
         topics::seen(self.inner.client(), name, within)
     }
 
-    fn fault(&self, error: &KafkaError, topic: &str, partition: Option<i32>) -> ProduceFault {
+    fn fault(&self, error: &KafkaError, refused: Refused<'_>) -> ProduceFault {
         match error.rdkafka_error_code() {
-            Some(code) => fault(code, topic, partition, self.inner.client().fatal_error()),
-            None => ProduceFault::Permanent(format!("cannot write to {topic}: {error}")),
+            Some(code) => fault(code, refused, self.inner.client().fatal_error()),
+            None => ProduceFault::Permanent(format!("cannot write to {}: {error}", refused.topic)),
         }
     }
-}
-
-/// Gives the client a copy of the record, and `number` to carry along.
-fn enqueue(client: &BaseProducer<Context>, record: &OutRecord, number: usize) -> Result<(), KafkaError> {
-    let mut out = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, number);
-    out.partition = record.partition;
-    out.key = record.key.as_deref();
-    out.payload = record.value.as_deref();
-    out.headers = copies::headers(&record.headers);
-    client.send(out).map_err(|(error, _)| error)
 }
 
 /// A record that counts as given to the client, until it was or never will be.
@@ -236,165 +233,5 @@ impl Log for KafkaLog {
 impl Requests for Producer {
     fn write(&self, record: OutRecord) -> impl Future<Output = Result<(), ProduceFault>> {
         self.send(record)
-    }
-}
-
-/// A client with a thread that hears what it has to say. `ThreadedProducer` is the same with ten polls a second, each of
-/// which ends in a millisecond of spinning.
-struct Polled {
-    client: Arc<BaseProducer<Context>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Polled {
-    fn new(client: Arc<BaseProducer<Context>>) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (polled, stopped) = (Arc::clone(&client), Arc::clone(&stop));
-        let poll = move || {
-            let poll = || {
-                while !stopped.load(Ordering::Relaxed) {
-                    polled.poll(POLL);
-                }
-            };
-            // Deliveries are told no more. Nothing is lost, but nothing is settled either, and somebody must hear of it.
-            if panic::catch_unwind(AssertUnwindSafe(poll)).is_err() {
-                polled.context().conditions.raise("deliveries", DEAF.to_owned());
-            }
-        };
-        let thread = thread::Builder::new().name("producer".to_owned()).spawn(poll).map_err(Error::Thread)?;
-        Ok(Self { client, stop, thread: Some(thread) })
-    }
-}
-
-impl Deref for Polled {
-    type Target = BaseProducer<Context>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.client
-    }
-}
-
-impl Drop for Polled {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // Its panic was caught.
-            let _ = thread.join();
-        }
-    }
-}
-
-struct Context {
-    name: String,
-    conditions: Conditions,
-    deliveries: Deliveries,
-    turns: Turns,
-    /// Told at each delivery: the queue has room.
-    room: Notify,
-    /// The client that this is the context of.
-    client: OnceLock<Weak<BaseProducer<Context>>>,
-}
-
-impl Context {
-    /// One record less is with the client: somebody's turn may have come.
-    fn told(&self, lane: Lane) {
-        if !self.turns.told(lane) {
-            return;
-        }
-        let Some(client) = self.client.get().and_then(Weak::upgrade) else { return };
-        while let Some((lane, turn)) = self.turns.next(Instant::now()) {
-            let rest = self.hand_over(&client, lane, turn);
-            let full = !rest.is_empty();
-            self.turns.handed(lane, rest);
-            if full {
-                // There are deliveries to come: the next one tries again.
-                return;
-            }
-        }
-    }
-
-    /// Gives the client a turn; returns what it has no room for.
-    fn hand_over(&self, client: &BaseProducer<Self>, lane: Lane, turn: Vec<Waiting>) -> Vec<Waiting> {
-        let mut turn = turn.into_iter();
-        while let Some((record, place)) = turn.next() {
-            match enqueue(client, &record, lane.with(place)) {
-                Ok(()) => {}
-                Err(KafkaError::MessageProduction(Code::QueueFull)) => {
-                    return std::iter::once((record, place)).chain(turn).collect();
-                }
-                Err(error) => {
-                    self.turns.told(lane);
-                    self.deliveries.tell(place, Err(error));
-                }
-            }
-        }
-        Vec::new()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        errors::log(&self.name, level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(code) = error.rdkafka_error_code() {
-            self.conditions.heard(code, reason);
-        }
-    }
-
-    fn stats_raw(&self, json: &[u8]) {
-        // For a turn that found no room when the last delivery was told: that one's own was not free yet.
-        self.told(Lane::NONE);
-        if Statistics::parse(json).is_some_and(|s| s.connected()) {
-            self.conditions.connected();
-        }
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Context {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let (lane, place) = Lane::parse(number);
-        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
-        self.deliveries.tell(place, result);
-        self.told(lane);
-        self.room.notify_waiters();
-    }
-}
-
-/// The given properties with those that belong to this file.
-fn own_properties(mut config: ClientConfig) -> ClientConfig {
-    // Durable before done; and a retry inside librdkafka makes no second copy.
-    config.set("enable.idempotence", "true");
-    config.set("acks", "all");
-    // Each record is awaited.
-    config.set("delivery.report.only.error", "false");
-    config.set("statistics.interval.ms", "5000");
-    // A batch for each acknowledgement is all that a partition gets, and one record that is too large fails its whole batch
-    // at the broker: half of the limit that topics have by default. A quarter of it cuts the rate to half when a broker
-    // takes 50 ms (bench `end_to_end`).
-    default(&mut config, "batch.size", "524288");
-    // Memory while the brokers are away. Beyond it, sends wait.
-    default(&mut config, "queue.buffering.max.kbytes", "131072");
-    // As the Java client does it, for records without a fixed partition.
-    default(&mut config, "partitioner", "murmur2_random");
-    config
-}
-
-/// Turns as long as the client's batches.
-fn turns(config: &ClientConfig) -> Turns {
-    let number = |name: &str| config.get(name).and_then(|text| text.parse::<f64>().ok());
-    // librdkafka's own default; the batch's size was set above.
-    let linger_ms = number("linger.ms").unwrap_or(5.0).max(0.0);
-    Turns::new(Duration::from_secs_f64(linger_ms / 1000.0), number("batch.size").unwrap_or_default() as usize)
-}
-
-/// Sets a property that the settings leave open.
-fn default(config: &mut ClientConfig, name: &str, value: &str) {
-    if config.get(name).is_none() {
-        config.set(name, value);
     }
 }

@@ -63,6 +63,9 @@ fn refused(error: &KafkaError) -> Unreachable {
         Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
             Unreachable { advice: "grant WRITE on the topic to this user", ..refused }
         }
+        Some(Code::MessageSizeTooLarge) => {
+            Unreachable { advice: "make the record smaller, or raise max.message.bytes of its topic", ..refused }
+        }
         _ => refused,
     }
 }

@@ -22,6 +22,13 @@ const FEW: usize = 5;
 /// What a record takes in a batch beside its key, value and headers; rather too much.
 const OVERHEAD: usize = 64;
 
+/// How long each record of a partition is sent by itself after a batch of several was too large: it is tried again within
+/// the five seconds that the longest pause between two tries takes.
+const ALONE_FOR: Duration = Duration::from_secs(10);
+
+/// The partition of records for which the client chooses one.
+const ANY: i32 = -1;
+
 /// A record and whatever its sender wants to know it by.
 pub(super) type Waiting = (OutRecord, usize);
 
@@ -30,7 +37,7 @@ pub(super) type Waiting = (OutRecord, usize);
 pub(super) struct Lane(usize);
 
 impl Lane {
-    /// For records whose partition the client chooses: nobody waits for them.
+    /// For nobody's record.
     pub(super) const NONE: Self = Self((1 << 24) - 1);
 
     /// Lane and place in one number, for the client to carry along.
@@ -73,6 +80,12 @@ struct Partition {
     until: Option<Instant>,
     /// A turn is being handed over: who comes now would overtake it.
     handing: bool,
+    /// Whether the client had more than one record at a time since it last had none.
+    batched: bool,
+    /// Until then it is given one at a time.
+    alone_until: Option<Instant>,
+    /// The client chooses the partition: nobody waits for batches.
+    any: bool,
     waiting: VecDeque<Waiting>,
 }
 
@@ -84,9 +97,8 @@ impl Turns {
     /// Gives the record back, with its lane, if the client may have it now: it counts as given. Otherwise keeps it for a later
     /// turn.
     pub(super) fn enter(&self, record: OutRecord, place: usize, now: Instant) -> Option<(OutRecord, Lane)> {
-        let Some(number) = record.partition else { return Some((record, Lane::NONE)) };
         let lanes = &mut *self.lanes();
-        let lane = lanes.place(&record.topic, number);
+        let lane = lanes.place(&record.topic, record.partition.unwrap_or(ANY));
         let partition = &mut lanes.lanes[lane];
         let bytes = size(&record);
         if partition.handing || !partition.waiting.is_empty() || !partition.takes(bytes, self.max_bytes, now) {
@@ -113,9 +125,10 @@ impl Turns {
         let lane = lanes.ready.pop_front()?;
         let partition = &mut lanes.lanes[lane];
         let (mut count, mut bytes) = (0, 0);
+        let alone = partition.goes_alone(now);
         for (record, _) in &partition.waiting {
             let size = size(record);
-            if count > 0 && bytes + size > self.max_bytes {
+            if count > 0 && (alone || bytes + size > self.max_bytes) {
                 break;
             }
             count += 1;
@@ -139,6 +152,17 @@ impl Turns {
         lanes.is_next(lane.0);
     }
 
+    /// The broker has refused a batch with a record of this lane as too large. True when there was no other record in it;
+    /// otherwise those of the lane go alone for a while, so that it is seen which it was.
+    pub(super) fn too_large(&self, lane: Lane, now: Instant) -> bool {
+        let lanes = &mut *self.lanes();
+        let Some(partition) = lanes.lanes.get_mut(lane.0) else { return false };
+        if partition.batched {
+            partition.alone_until = Some(now + ALONE_FOR);
+        }
+        !partition.batched
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.lanes().lanes.iter().all(|partition| partition.waiting.is_empty() && !partition.handing)
@@ -155,7 +179,7 @@ impl Lanes {
             return *place;
         }
         let place = self.lanes.len();
-        self.lanes.push(Partition::default());
+        self.lanes.push(Partition { any: partition == ANY, ..Partition::default() });
         self.places.entry(Arc::clone(topic)).or_default().insert(partition, place);
         place
     }
@@ -172,10 +196,21 @@ impl Lanes {
 impl Partition {
     /// Whether the client would send a record of this size without telling of others first.
     fn takes(&self, bytes: usize, max_bytes: usize, now: Instant) -> bool {
+        if self.goes_alone(now) {
+            return self.out == 0;
+        }
+        if self.any {
+            return true;
+        }
         self.out < FEW || (self.until.is_some_and(|until| now < until) && self.bytes + bytes <= max_bytes)
     }
 
+    fn goes_alone(&self, now: Instant) -> bool {
+        self.alone_until.is_some_and(|until| now < until)
+    }
+
     fn give(&mut self, records: usize, bytes: usize, until: Instant) {
+        self.batched = self.out > 0 || records > 1;
         if self.out == 0 {
             (self.bytes, self.until) = (0, Some(until));
         }
@@ -185,8 +220,8 @@ impl Partition {
 }
 
 /// Bytes in a batch.
-fn size(record: &OutRecord) -> usize {
-    let headers = record.headers.iter().map(|(name, value)| name.len() + value.map_or(0, Bytes::len) + 8);
+pub(super) fn size(record: &OutRecord) -> usize {
+    let headers = record.headers.iter().map(|(name, value)| name.as_bytes().len() + value.map_or(0, Bytes::len) + 8);
     let [key, value] = [&record.key, &record.value].map(|bytes| bytes.as_ref().map_or(0, Bytes::len));
     key + value + headers.sum::<usize>() + OVERHEAD
 }

@@ -74,7 +74,7 @@ fn a_record_without_partition_waits_for_nobody() {
     let turns = turns();
     for number in 0..100 {
         let (_, lane) = turns.enter(record(None, number), number, Instant::now()).unwrap();
-        assert_eq!(Lane::parse(lane.with(number)), (Lane::NONE, number));
+        assert_eq!(Lane::parse(lane.with(number)), (lane, number));
     }
     assert!(!turns.told(Lane::NONE) && turns.is_empty());
 }
@@ -172,4 +172,34 @@ proptest! {
         prop_assert_eq!(given, client.entered);
         prop_assert!(client.given.values().all(|places| places.is_sorted()));
     }
+}
+
+#[test]
+fn after_a_batch_that_was_too_large_records_go_alone_until_it_is_seen_which_it_was() {
+    let (turns, now) = (turns(), Instant::now());
+    assert_eq!(enter(&turns, 3, now), 3);
+    assert!(!turns.too_large(Lane(0), now), "it may have been any of the three");
+    assert_eq!(enter(&turns, 2, now), 0, "the client has some of the batch yet");
+    (0..3).for_each(|_| _ = turns.told(Lane(0)));
+    for place in 0..2 {
+        let (lane, turn) = turns.next(now).unwrap();
+        assert_eq!(turn.iter().map(|(_, place)| *place).collect::<Vec<_>>(), [place], "one by one, in their order");
+        turns.handed(lane, Vec::new());
+        assert!(turns.next(now).is_none());
+        assert!(turns.too_large(lane, now), "nobody else's size");
+        turns.told(lane);
+    }
+    assert_eq!(enter(&turns, 3, now + ALONE_FOR), 3, "and later together again");
+}
+
+#[test]
+fn records_without_a_partition_go_alone_as_well() {
+    let (turns, now) = (turns(), Instant::now());
+    let enter = |place| turns.enter(record(None, place), place, now);
+    let lanes = [0, 1].map(|place| enter(place).unwrap().1);
+    assert!(!turns.too_large(lanes[0], now));
+    assert!(enter(2).is_none());
+    assert!(!turns.told(lanes[0]) && turns.told(lanes[1]));
+    let (lane, turn) = turns.next(now).unwrap();
+    assert_eq!((lane, turn.len()), (lanes[0], 1));
 }

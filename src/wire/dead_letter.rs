@@ -5,16 +5,23 @@
 //! the last of each name, see what handback saw; and where ours has no value but one of that name was received, a null
 //! header of ours stands last. A set of `handback-source-*` that already says the same is not written again, so that a
 //! record that handback moves several times keeps its first.
+//!
+//! What no broker takes at its size is written without its value: where it stands, how large it is and its hash remain.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::omitted::{Omitted, omitted_headers};
 use super::time::Millis;
 use super::{Headers, Origin, OutRecord, OutcomeKind, Record, TokenPrint, names};
 
 /// Longest text in a header of ours, in bytes. The dead-letter topic takes 64 KiB more than the reply topic.
-const MAX_DETAIL_BYTES: usize = 2048;
+pub(super) const MAX_DETAIL_BYTES: usize = 2048;
+
+/// Longest key of a dead letter without headers: that of a request is a few hundred bytes, and a longer one may be what is
+/// too large.
+const MAX_KEPT_KEY_BYTES: usize = 1024;
 
 /// A record on its way to the dead-letter topic, and why.
 #[derive(Clone, Debug)]
@@ -35,25 +42,63 @@ pub struct DeadLetter<'a> {
     pub token: Option<TokenPrint>,
 }
 
+/// How much of what was received a dead letter holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// Key, value and headers byte for byte.
+    All,
+    /// Key and headers. Size and SHA-256 stand for the value.
+    AllButValue,
+    /// A short key alone. Sizes stand for the rest.
+    Key,
+}
+
 impl DeadLetter<'_> {
     /// The record to write. The time of writing is its timestamp (retention goes by it), which is what a producer sets.
     #[must_use]
     pub fn to_record(&self, topic: Arc<str>) -> OutRecord {
-        let mut headers = self.record.headers.clone();
-        push_origin_once(&mut headers, &self.record.origin);
+        self.to_record_with(Kept::All, topic)
+    }
+
+    /// The same with less of what was received, for a topic that does not take it all.
+    #[must_use]
+    pub fn to_record_with(&self, kept: Kept, topic: Arc<str>) -> OutRecord {
+        let Record { origin, key, value, headers: received } = self.record;
+        let key_kept = kept < Kept::Key || key.as_ref().is_none_or(|key| key.len() <= MAX_KEPT_KEY_BYTES);
+        let mut headers = if kept < Kept::Key { received.clone() } else { Headers::new() };
+        push_origin_once(&mut headers, origin);
         push(&mut headers, names::DLQ_OUTCOME, Some(self.outcome.as_str()));
         push(&mut headers, names::DLQ_REASON, Some(self.reason));
-        push(&mut headers, names::DLQ_DETAIL, Some(&one_line(self.detail)));
+        push(&mut headers, names::DLQ_DETAIL, Some(&self.shown_detail()));
         push(&mut headers, names::DLQ_ATTEMPTS, Some(&self.attempts.to_string()));
         push(&mut headers, names::DLQ_ENGINE_STATUS, self.engine_status);
         push(&mut headers, names::DLQ_TOKEN, self.token.map(|print| print.to_string()).as_deref());
+        let value_omitted = value.as_ref().filter(|_| kept > Kept::All).map(|value| Omitted::of(value).to_string());
+        push(&mut headers, names::DLQ_VALUE_OMITTED, value_omitted.as_deref());
+        let key_omitted = key.as_ref().filter(|_| !key_kept).map(|key| Omitted::of(key).to_string());
+        push(&mut headers, names::DLQ_KEY_OMITTED, key_omitted.as_deref());
+        let headers_omitted = (kept == Kept::Key && !received.is_empty()).then(|| omitted_headers(received));
+        push(&mut headers, names::DLQ_HEADERS_OMITTED, headers_omitted.as_deref());
         OutRecord {
             topic,
-            partition: Some(self.record.origin.partition),
-            key: self.record.key.clone(),
-            value: self.record.value.clone(),
+            partition: Some(origin.partition),
+            key: key.clone().filter(|_| key_kept),
+            value: value.clone().filter(|_| kept == Kept::All),
             headers,
         }
+    }
+
+    /// The detail, and what of the record could not be received as it is.
+    fn shown_detail(&self) -> String {
+        let headers = &self.record.headers;
+        let remark = if headers.are_unreadable() {
+            "; its headers could not be read and are not here"
+        } else if headers.iter().any(|(name, _)| name.as_bytes().contains(&0)) {
+            "; header names are here up to their first NUL: what follows it could not be read"
+        } else {
+            return one_line(self.detail, MAX_DETAIL_BYTES);
+        };
+        one_line(self.detail, MAX_DETAIL_BYTES - remark.len()) + remark
     }
 }
 
@@ -97,11 +142,11 @@ pub(super) fn push(headers: &mut Headers, name: &'static str, value: Option<&str
     }
 }
 
-/// Text without line breaks and other control characters, at most [`MAX_DETAIL_BYTES`] long.
-pub(super) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
+/// Text without line breaks and other control characters, at most `max_bytes` long.
+pub(super) fn one_line(text: &str, max_bytes: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(max_bytes));
     for letter in text.chars() {
-        if line.len() + letter.len_utf8() > MAX_DETAIL_BYTES {
+        if line.len() + letter.len_utf8() > max_bytes {
             break;
         }
         line.push(if letter.is_control() { ' ' } else { letter });

@@ -77,14 +77,14 @@ impl LedgerEntry {
     /// when it holds nothing.
     #[must_use]
     pub fn in_headers<'a>(
-        headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>,
+        headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> (Option<Self>, Option<&'a [u8]>) {
         let (mut entry, mut topic) = (None, None);
         for (name, value) in headers {
-            match name {
-                names::LEDGER => entry = value.and_then(Self::parse),
-                names::SOURCE_TOPIC => topic = value,
-                _ => {}
+            if name == names::LEDGER.as_bytes() {
+                entry = value.and_then(Self::parse);
+            } else if name == names::SOURCE_TOPIC.as_bytes() {
+                topic = value;
             }
         }
         (entry, topic)

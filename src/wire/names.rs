@@ -113,3 +113,9 @@ pub const DLQ_ATTEMPTS: &str = "handback-dlq-attempts";
 pub const DLQ_ENGINE_STATUS: &str = "handback-dlq-engine-status";
 /// On dead letters: keyed fingerprint of the token.
 pub const DLQ_TOKEN: &str = "handback-dlq-token";
+/// On dead letters that no broker takes with their value: its size and SHA-256.
+pub const DLQ_VALUE_OMITTED: &str = "handback-dlq-value-omitted";
+/// On dead letters that are too large without their value as well: size and SHA-256 of a long key.
+pub const DLQ_KEY_OMITTED: &str = "handback-dlq-key-omitted";
+/// The same: number and size of the headers that were received.
+pub const DLQ_HEADERS_OMITTED: &str = "handback-dlq-headers-omitted";

@@ -1,83 +1,11 @@
 //! Kafka records as the contract sees them: bytes, headers and where they came from. No client library in sight.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Record headers in the order they were written. Kafka allows a name several times and a value of null.
-///
-/// `Debug` of headers and records shows names and sizes only: values hold tokens and payloads.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(Cow<'static, str>, Option<Bytes>)>);
-
-impl Headers {
-    /// No headers.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// No headers yet, room for `count`.
-    #[must_use]
-    pub fn with_capacity(count: usize) -> Self {
-        Self(Vec::with_capacity(count))
-    }
-
-    /// Appends a header; an equal name already there stays.
-    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Option<Bytes>>) {
-        self.0.push((name.into(), value.into()));
-    }
-
-    /// The last value of `name`, as the contract reads repeated headers. A null value counts as absent.
-    #[must_use]
-    pub fn last(&self, name: &str) -> Option<&Bytes> {
-        self.0.iter().rev().find(|(n, _)| n == name).and_then(|(_, v)| v.as_ref())
-    }
-
-    /// How often `name` occurs, null values included.
-    #[must_use]
-    pub fn count(&self, name: &str) -> usize {
-        self.0.iter().filter(|(n, _)| n == name).count()
-    }
-
-    /// Takes the last header of this name away, if there is one.
-    pub(super) fn remove_last(&mut self, name: &str) {
-        if let Some(at) = self.0.iter().rposition(|(n, _)| n == name) {
-            self.0.remove(at);
-        }
-    }
-
-    /// Name and value of each header, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
-        self.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))
-    }
-
-    /// Number of headers.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is no header.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for Headers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (name, Size(value)))).finish()
-    }
-}
-
-impl FromIterator<(String, Option<Bytes>)> for Headers {
-    fn from_iter<I: IntoIterator<Item = (String, Option<Bytes>)>>(headers: I) -> Self {
-        Self(headers.into_iter().map(|(n, v)| (n.into(), v)).collect())
-    }
-}
+use super::Headers;
 
 /// Where a record stands on its topic. `Display` is `topic/partition/offset`, the form used in every message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +44,7 @@ impl Record {
     #[must_use]
     pub fn size(&self) -> usize {
         let part = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
-        let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.map_or(0, Bytes::len)).sum();
+        let headers: usize = self.headers.iter().map(|(n, v)| n.as_bytes().len() + v.map_or(0, Bytes::len)).sum();
         part(&self.key) + part(&self.value) + headers
     }
 }

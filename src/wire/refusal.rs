@@ -38,6 +38,9 @@ macro_rules! refusal_codes {
     };
 }
 
+/// Reason of an `exhausted` reply that a retry topic does not take at its size.
+pub const TOO_LARGE_TO_WAIT: &str = "too_large_to_wait";
+
 refusal_codes! {
     Tombstone = "tombstone", "The value is null (a tombstone), and the headers do not say that it may be.";
     EmptyValue = "empty_value", "The value is empty, and the headers do not say that it may be.";
@@ -49,6 +52,7 @@ refusal_codes! {
     BadField = "bad_field", "A field has the wrong type or a value outside its range.";
     BadBase64 = "bad_base64", "A base64 field does not decode.";
     BadHeader = "bad_header", "A header is not UTF-8 or has a value outside its range.";
+    UnreadableHeaders = "unreadable_headers", "The record has more than 99,900 headers, or such as a Kafka client cannot read.";
     HeaderRepeated = "header_repeated", "A header that names a token, an action, a target or a reason, or an attribute of a CloudEvent, is given twice.";
     AmbiguousMode = "ambiguous_mode",
         "The correlation id says that the value is a payload, but the value is an envelope for another task token.";

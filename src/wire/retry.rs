@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::dead_letter::{one_line, push, push_origin, source_of};
+use super::dead_letter::{MAX_DETAIL_BYTES, one_line, push, push_origin, source_of};
 use super::time::Millis;
 use super::{Headers, Origin, OutRecord, Record, names};
 
@@ -52,7 +52,7 @@ impl RetryState {
         push(&mut headers, names::TIERS, Some(&self.passed.to_string()));
         push(&mut headers, names::FIRST_SEEN, Some(&Millis(self.first_seen_ms).to_string()));
         push(&mut headers, names::NOT_BEFORE, Some(&Millis(self.not_before_ms).to_string()));
-        push(&mut headers, names::LAST_ERROR, Some(&one_line(&self.last_error)));
+        push(&mut headers, names::LAST_ERROR, Some(&one_line(&self.last_error, MAX_DETAIL_BYTES)));
         OutRecord {
             topic,
             partition: Some(record.origin.partition),

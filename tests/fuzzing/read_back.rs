@@ -20,7 +20,7 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     let mut record = record(bytes);
     let headers = &record.headers;
-    let all = || headers.iter().map(|(name, value)| (name, value.map(|value| &value[..])));
+    let all = || headers.iter().map(|(name, value)| (name.as_bytes(), value.map(|value| &value[..])));
     let (remembered, topic) = measured(record.size(), TIMES, || LedgerEntry::in_headers(all()));
     assert_eq!(remembered, headers.last(names::LEDGER).and_then(|value| LedgerEntry::parse(value)), "the last wins");
     assert_eq!(topic, headers.last(names::SOURCE_TOPIC).map(|topic| &topic[..]), "the last wins");
@@ -85,7 +85,7 @@ pub(crate) fn outcome_is_read_back(outcome: &Outcome) {
     assert_eq!(read.cloud_event, outcome.cloud_event);
     let (entry, topic) = {
         let written = record_of(out.headers.clone(), None);
-        let all = written.headers.iter().map(|(name, value)| (name, value.map(|value| &value[..])));
+        let all = written.headers.iter().map(|(name, value)| (name.as_bytes(), value.map(|value| &value[..])));
         let (entry, topic) = LedgerEntry::in_headers(all);
         (entry, topic.map(<[u8]>::to_vec))
     };

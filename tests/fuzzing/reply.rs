@@ -229,8 +229,9 @@ fn payload(answer: &Answer) -> Option<&Bytes> {
 fn as_in_the_attributes(record: &Record, reply: &Reply) {
     for (name, _) in record.headers.iter() {
         let means = ["specversion", "type", "id", "source", "tasktoken", "idempotencykey", "failurereason"];
-        let means = name.strip_prefix("ce_").is_some_and(|name| means.contains(&name));
-        assert!(!means || record.headers.count(name) == 1, "{name} is given twice, and the reply was taken");
+        let Some(text) = name.as_str() else { continue };
+        let means = text.strip_prefix("ce_").is_some_and(|name| means.contains(&name));
+        assert!(!means || record.headers.count(text) == 1, "{name} is given twice, and the reply was taken");
     }
     let value = record.value.as_deref().filter(|value| !value.is_empty());
     assert_eq!(payload(&reply.answer).map(|payload| &payload[..]), value, "other bytes than were received");

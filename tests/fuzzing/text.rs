@@ -55,14 +55,13 @@ pub(crate) fn record(text: &[u8]) -> Record {
     record_of(headers.into_iter().collect(), value)
 }
 
-fn header(line: &[u8]) -> (String, Option<Bytes>) {
-    let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+fn header(line: &[u8]) -> (Vec<u8>, Option<Bytes>) {
     match line.iter().position(|byte| *byte == b':') {
         Some(colon) => {
             let value = &line[colon + 1..];
-            (name(&line[..colon]), Some(expanded(value.strip_prefix(b" ").unwrap_or(value))))
+            (line[..colon].to_vec(), Some(expanded(value.strip_prefix(b" ").unwrap_or(value))))
         }
-        None => (name(line), None),
+        None => (line.to_vec(), None),
     }
 }
 

@@ -53,7 +53,7 @@ async fn records_arrive_byte_for_byte() {
     let records = read(&mut a, 2).await;
     let first = &records[0].record;
     assert_eq!((first.key.as_deref(), &first.value), (Some(&[0, 159][..]), &None));
-    let got: Vec<_> = first.headers.iter().map(|(n, v)| (n, v.map(|v| v.to_vec()))).collect();
+    let got: Vec<_> = first.headers.iter().map(|(n, v)| (n.as_str().unwrap(), v.map(|v| v.to_vec()))).collect();
     assert_eq!(got, [("a", Some(vec![0, 255])), ("a", None)]);
     assert_eq!(first.origin.to_string(), "activity-replies/0/0");
     let second = &records[1].record;

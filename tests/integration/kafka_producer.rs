@@ -8,6 +8,7 @@ use handback::bridge::seams::{Log, ProduceFault};
 use handback::kafka::{KafkaLog, Producer, ProducerSpec};
 use handback::wire::{Headers, OutRecord};
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::kafka_support::*;
@@ -93,6 +94,73 @@ async fn what_somebody_must_change_is_permanent_and_says_what() {
         Err(ProduceFault::Permanent(text)) => assert!(text.contains("at least 10 partitions"), "{text}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn no_record_is_too_large_because_of_others_in_its_batch() {
+    let cluster = cluster(2);
+    let producer = producer(&cluster, &[("linger.ms", "200")], Arc::default());
+    taken_at_last(&producer).await;
+    for partition in [Some(1), None] {
+        let record = OutRecord { partition, ..record(b"value") };
+        cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+        let batch = join_all((0..3).map(|_| producer.send(record.clone()))).await;
+        let told = batch.iter().filter(|sent| sent.is_err()).count();
+        assert!(told > 0, "the broker refused it: {batch:?}");
+        for sent in batch.into_iter().filter_map(Result::err) {
+            assert!(matches!(&sent, ProduceFault::Transient(text) if text.contains("one by one")), "{sent:?}");
+        }
+        // Tried again, they go alone: now it is known which of them is too large.
+        cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+        let alone = join_all((0..3).map(|_| producer.send(record.clone()))).await;
+        assert!(matches!(alone[0], Err(ProduceFault::TooLarge(_))), "{alone:?}");
+        assert!(alone[1..].iter().all(Result::is_ok), "{alone:?}");
+    }
+}
+
+/// Writes 8 MB that compress well, of which the mock keeps at most 5; says whether all of it is there.
+async fn all_of_8_mb_is_kept(properties: &[(&str, &str)], compressed: &[&str]) -> bool {
+    let cluster = cluster(2);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("message.max.bytes", "2000000");
+    properties.iter().for_each(|(name, value)| _ = config.set(*name, *value));
+    let spec = ProducerSpec { name: "producer".to_owned(), config, observer: Arc::<Told>::default() };
+    let producer = Producer::compressing(spec, compressed).unwrap();
+    let large = OutRecord { value: Some(vec![b'x'; 1_000_000].into()), ..record(b"") };
+    for _ in 0..8 {
+        producer.send(large.clone()).await.unwrap();
+    }
+    let reader: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let (low, high) = reader.fetch_watermarks(TOPIC, 1, PATIENCE).unwrap();
+    assert_eq!(high, 8);
+    if low == 0 {
+        let mut reader = consumer(member_config(&cluster, "reader"));
+        let got = read(&mut reader, 8).await;
+        assert!(got.iter().all(|got| got.record.value == large.value), "and comes back as it was");
+        close(reader).await;
+    }
+    low == 0
+}
+
+#[tokio::test]
+async fn what_is_moved_is_compressed_and_what_others_read_is_not() {
+    assert!(all_of_8_mb_is_kept(&[], &[TOPIC]).await);
+    assert!(!all_of_8_mb_is_kept(&[], &["another"]).await);
+    assert!(!all_of_8_mb_is_kept(&[("compression.type", "none")], &[TOPIC]).await, "the user's word wins");
+    assert!(all_of_8_mb_is_kept(&[("compression.type", "lz4")], &[]).await);
+}
+
+#[tokio::test]
+async fn a_record_that_is_larger_than_the_queue_is_told_and_does_not_wait_for_ever() {
+    let cluster = cluster(2);
+    let more = [("queue.buffering.max.kbytes", "100"), ("message.max.bytes", "10000000")];
+    let producer = producer(&cluster, &more, Arc::default());
+    let large = OutRecord { value: Some(vec![0; 200_000].into()), ..record(b"") };
+    let sent = tokio::time::timeout(PATIENCE, producer.send(large)).await.expect("it never has room");
+    let Err(ProduceFault::TooLarge(text)) = sent else { panic!("{sent:?}") };
+    assert!(text.contains("queue.buffering.max.kbytes"), "{text}");
+    producer.send(record(b"value")).await.unwrap();
 }
 
 /// Writes until one is taken: the first ones may be given up while the client connects.

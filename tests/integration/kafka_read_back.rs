@@ -62,6 +62,22 @@ fn producer(cluster: &Cluster) -> Producer {
     Producer::new(ProducerSpec { name: "producer".to_owned(), config, observer: Arc::<Told>::default() }).unwrap()
 }
 
+#[tokio::test]
+async fn an_outcome_with_a_header_name_that_is_no_text_ends_no_ledger() {
+    let cluster = cluster(1);
+    let producer = producer(&cluster);
+    let mut reader = reader(&cluster, TOPIC);
+    let mut headers = Headers::new();
+    headers.push(b"tr\xe4ce".to_vec(), Bytes::from_static(b"1"));
+    headers.push(b"handback-ledger\0".to_vec(), Bytes::copy_from_slice(&entry(5).to_bytes()));
+    let strange = OutRecord { topic: TOPIC.into(), partition: Some(0), key: None, value: None, headers };
+    producer.send(strange).await.unwrap();
+    write_outcome(&producer, 0, "replies-a", Some(entry(17))).await;
+    let (entries, last) = answer(&mut reader, ask(1, 0, None, 1000)).await;
+    assert_eq!(entries.iter().map(|remembered| remembered.entry).collect::<Vec<_>>(), [entry(17)]);
+    assert_eq!((last.next, last.reading), (Some(2), Reading::Done));
+}
+
 /// All pieces of one answer.
 async fn answer(reader: &mut LedgerReader, ask: ReadBack) -> (Vec<Remembered>, Piece) {
     reader.asks.send(ask).unwrap();

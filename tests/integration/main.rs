@@ -10,6 +10,7 @@ mod earlier_versions;
 mod engine;
 mod fuzzing;
 mod kafka_fetch;
+mod kafka_headers;
 mod kafka_offsets;
 mod kafka_oidc;
 mod kafka_producer;

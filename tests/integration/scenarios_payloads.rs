@@ -64,6 +64,32 @@ async fn registry_payloads_reach_the_dead_letters_byte_for_byte() {
     assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(PROTOBUF));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn header_names_that_are_no_text_stop_nobody_and_reach_the_dead_letters_byte_for_byte() {
+    let stage = Stage::set().await;
+    let _bridge = stage.bridge().await;
+    let attempt = stage.activity("order-1");
+    let mut headers = header(names::TASK_TOKEN, &STANDARD.encode(&attempt.token));
+    headers.push(b"tr\xe4ce".to_vec(), Bytes::from_static(b"1"));
+    let first = stage.log.write(OutRecord { headers: headers.clone(), ..value(AVRO) }).await;
+    stage.outcome(first, OutcomeKind::Applied).await;
+    assert_eq!(stage.book("order-1").closing.unwrap().payload.as_deref(), Some(AVRO), "judged by what is readable");
+    // Another answer: a conflict. A null value and a NUL in a name as well.
+    headers.push(b"\xff\xfe".to_vec(), None);
+    let sent = OutRecord { headers: headers.clone(), ..value(PROTOBUF) };
+    let second = stage.log.write(sent.clone()).await;
+    stage.outcome(second, OutcomeKind::Conflict).await;
+    let letter = stage.letter(second).await;
+    assert_eq!(letter.value, sent.value);
+    assert!(letter.headers.iter().take(sent.headers.len()).eq(sent.headers.iter()));
+    headers.push(b"a\0b".to_vec(), Bytes::from_static(b"2"));
+    let third = stage.log.write(OutRecord { headers, ..value(PROTOBUF) }).await;
+    stage.outcome(third, OutcomeKind::Conflict).await;
+    let letter = stage.letter(third).await;
+    let detail = String::from_utf8(letter.headers.last(names::DLQ_DETAIL).unwrap().to_vec()).unwrap();
+    assert!(detail.contains("up to their first NUL"), "{detail}");
+}
+
 /// A reply as a CloudEvent.
 fn event(attempt: &Attempt, answer: Answer, mode: Mode) -> OutRecord {
     let token = TaskToken::check(attempt.token.clone()).unwrap();
@@ -103,7 +129,7 @@ async fn a_refused_cloud_event_is_a_dead_letter_that_names_the_attribute() {
     let attempt = stage.activity("order-1");
     let sent = event(&attempt, Answer::Complete { result: None }, Mode::BinaryEvent);
     let headers = sent.headers.iter().filter(|(name, _)| *name != "ce_id");
-    let headers: Headers = headers.map(|(name, value)| (name.to_owned(), value.cloned())).collect();
+    let headers: Headers = headers.map(|(name, value)| (name.clone(), value.cloned())).collect();
     let source = stage.log.write(OutRecord { headers: headers.clone(), ..sent }).await;
     let outcome = stage.outcome(source, OutcomeKind::Rejected).await;
     assert_eq!(outcome.reason.as_deref(), Some("missing_field"));

@@ -56,7 +56,7 @@ async fn a_reply_that_fails_on_every_tier_is_exhausted_as_it_was_received() {
 
     // The dead letter, replayed: nothing that was not judged by the engine stands in its way.
     let headers = letter.headers.iter().filter(|(name, _)| !name.starts_with("handback-dlq-"));
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.cloned())).collect();
+    let headers = headers.map(|(name, value)| (name.clone(), value.cloned())).collect();
     let mut replay = value(letter.value.unwrap());
     replay.headers = headers;
     let replayed = stage.log.write(replay).await;

@@ -130,6 +130,42 @@ fn the_pure_parts_know_no_runtime_and_no_clock() {
     assert!(faults.is_empty(), "not pure:\n{}", faults.join("\n"));
 }
 
+/// Raw calls of librdkafka are all that safe Rust cannot do here.
+#[test]
+fn unsafe_stands_in_one_folder_only() {
+    let native = "src/kafka/native/";
+    let is_unsafe = |line: &str| {
+        let mut words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.any(|word| word == "unsafe" || word == "unsafe_code")
+    };
+    let mut faults = Vec::new();
+    for path in ["src", "benches", "tests"].iter().flat_map(|folder| sources(folder)) {
+        let name = relative(&path);
+        if name.starts_with(native) || name.ends_with("tidy.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let lines =
+            lines.filter(|line| is_unsafe(line) && !(name == "src/kafka/mod.rs" && line.contains("allow(unsafe_code")));
+        faults.extend(lines.map(|line| format!("{name}: {}", line.trim())));
+    }
+    assert!(faults.is_empty(), "unsafe outside of {native}:\n{}", faults.join("\n"));
+}
+
+/// Each block that the compiler cannot check says why it is sound.
+#[test]
+fn each_unsafe_block_says_why_it_is_sound() {
+    for path in sources("src/kafka/native") {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("unsafe {")) {
+            let above = &lines[at.saturating_sub(5)..at];
+            assert!(above.iter().any(|line| line.contains("// SAFETY:")), "{}: {}", relative(&path), line.trim());
+        }
+    }
+}
+
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
     let mut faults = Vec::new();

@@ -40,6 +40,10 @@ pub(super) fn permanent() -> Act {
     Act::Fail(ProduceFault::Permanent("the record is too large; raise max.message.bytes".to_owned()))
 }
 
+pub(super) fn too_large() -> Act {
+    Act::Fail(ProduceFault::TooLarge("raise max.message.bytes to 2000000".to_owned()))
+}
+
 /// What the consumer and the producer saw, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {

@@ -29,4 +29,5 @@ mod schedules;
 pub(crate) mod secrets;
 mod shards;
 mod shared_looks;
+mod sizes;
 mod writing;

@@ -130,7 +130,7 @@ fn a_reply_that_fails_on_every_tier_is_exhausted_and_its_replayed_dead_letter_is
         assert_eq!(source_of(&letter.headers).unwrap(), outcome.source);
         // Replay strips what names the dead letter, and nothing else.
         let headers = letter.headers.iter().filter(|(name, _)| !name.starts_with("handback-dlq-"));
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.cloned())).collect();
+        let headers = headers.map(|(name, value)| (name.clone(), value.cloned())).collect();
         stage.deliver(P0, [Record { headers, ..sent }]);
         stage.eventually_stored(P0, 2).await;
         assert_eq!(stage.log.kinds(), [OutcomeKind::Exhausted, OutcomeKind::Applied]);

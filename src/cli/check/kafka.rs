@@ -8,7 +8,7 @@ use super::finding::{Area, Finding};
 use super::{group, topics};
 use crate::cli::blocking;
 use crate::cli::paint::plural;
-use crate::cli::topics::plan;
+use crate::cli::topics::plan::{self, Replies};
 use crate::config::{Kafka, Settings};
 use crate::kafka::client;
 use crate::kafka::cluster::{Cluster, Overview, Unreachable};
@@ -30,7 +30,8 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
     findings.extend(groups);
     findings.extend(group_limits(settings, &overview).await);
     let (topic_settings, unknown) = topic_settings(settings, &overview).await;
-    findings.extend(producer(settings, &overview, &topic_settings));
+    let replies = plan::replies(settings, &overview.topics, &topic_settings);
+    findings.extend(replies.into_iter().flat_map(|replies| producer(&settings.kafka, replies)));
     findings.extend(topics::judge(settings, &overview, &topic_settings));
     findings.extend(unknown);
     findings
@@ -108,15 +109,32 @@ fn brokers(overview: &Overview) -> Finding {
     Finding::ok(Area::Kafka, BROKERS, what)
 }
 
-/// Whether our own producer would refuse what it must be able to move.
-fn producer(settings: &Settings, overview: &Overview, told: &BTreeMap<String, TopicSettings>) -> Option<Finding> {
-    const PROPERTY: &str = "message.max.bytes";
-    let largest = plan::replies(settings, &overview.topics, told)?.max_message_bytes?;
-    let needed = largest.saturating_add(plan::MOVED_RECORD_EXTRA);
-    let limit: u64 = client::producer(&settings.kafka).get(PROPERTY)?.parse().ok()?;
-    let what = || format!("it refuses records above {limit} bytes, but a reply topic takes {largest}");
-    let fix = || format!("set {PROPERTY} in [kafka.properties] to {needed}");
-    (limit < needed).then(|| Finding::fault(Area::Kafka, "producer", what(), fix()))
+/// Whether our own producer would refuse what it must be able to move, or send it as the topics do not take it.
+fn producer(kafka: &Kafka, replies: Replies) -> Vec<Finding> {
+    const SIZE: &str = "message.max.bytes";
+    let config = client::producer(kafka);
+    let number = |name: &str| config.get(name).and_then(|text| text.parse::<u64>().ok());
+    let mut findings = Vec::new();
+    if let (Some(largest), Some(limit)) = (replies.max_message_bytes, number(SIZE)) {
+        let needed = largest.saturating_add(plan::MOVED_RECORD_EXTRA);
+        if limit < needed {
+            let what = format!("it refuses records above {limit} bytes, but a reply topic takes {largest}");
+            // The queue bounds the records as well.
+            let queue = "queue.buffering.max.kbytes";
+            let small = number(queue).is_some_and(|kib| kib.saturating_mul(1024) < needed);
+            let fix = if small {
+                format!("set {queue} in [kafka.properties] to {} or more, or leave it out", needed.div_ceil(1024))
+            } else {
+                format!("set {SIZE} in [kafka.properties] to {needed} or more, or leave it out")
+            };
+            findings.push(Finding::fault(Area::Kafka, "producer", what, fix));
+        }
+    }
+    if replies.compressed && config.get("compression.type") == Some("none") {
+        let what = "it compresses nothing: a reply that compresses well may be too large for the topics it is moved to";
+        findings.push(Finding::warn(Area::Kafka, "producer", what, "leave compression.type out of [kafka.properties]"));
+    }
+    findings
 }
 
 /// The settings of the topics that exist, and a finding when they are not all told.
@@ -153,5 +171,36 @@ async fn topic_settings(
             let what = format!("retention, sizes and replicas in sync were not checked: {}", error.what);
             (BTreeMap::new(), unknown(what, error.advice))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(properties: &[(&str, &str)], replies: Replies) -> Vec<String> {
+        let mut kafka = Kafka::default();
+        properties.iter().for_each(|(name, value)| kafka.properties.set(*name, *value));
+        let findings = producer(&kafka, replies).into_iter();
+        findings.map(|finding| format!("{:?} {} -> {}", finding.level, finding.what, finding.fix.unwrap())).collect()
+    }
+
+    #[test]
+    fn a_producer_that_could_not_move_a_reply_is_told_with_what_helps() {
+        let replies = Replies { partitions: 1, max_message_bytes: Some(10_000_000), compressed: true };
+        assert!(found(&[], replies).is_empty());
+        let [size] = &found(&[("message.max.bytes", "1000000")], replies)[..] else { panic!("another number") };
+        assert!(
+            size.starts_with("Fault") && size.contains("message.max.bytes in [kafka.properties] to 10065536"),
+            "{size}"
+        );
+        let [queue] = &found(&[("queue.buffering.max.kbytes", "1024")], replies)[..] else { panic!("another number") };
+        assert!(queue.contains("queue.buffering.max.kbytes in [kafka.properties] to 9830"), "{queue}");
+        for name in ["compression.type", "compression.codec"] {
+            let [none] = &found(&[(name, "none")], replies)[..] else { panic!("another number") };
+            assert!(none.starts_with("Warn") && none.contains("compresses nothing"), "{none}");
+        }
+        let uncompressed = Replies { compressed: false, ..replies };
+        assert!(found(&[("compression.type", "none")], uncompressed).is_empty());
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn judge(settings: &Settings, overview: &Overview, told: &BTreeMap<St
             judged.cleanup(told);
             judged.retention(told);
             judged.size(told, replies);
+            judged.compression(told, replies);
             if dispatched_to(settings, name) {
                 judged.request_size(told, plan::request_limit(settings));
             }
@@ -149,6 +150,17 @@ impl Judged<'_> {
 }
 
 impl Judged<'_> {
+    /// A limit counts what stands in the log: uncompressed, a record of the same limit may be ten times as large.
+    fn compression(&mut self, settings: &TopicSettings, replies: Option<Replies>) {
+        let compressed = replies.is_some_and(|replies| replies.compressed);
+        let holds_replies = matches!(self.role, Role::DeadLetters | Role::Retry);
+        if holds_replies && compressed && plan::is_uncompressed(settings) {
+            let what = "compression.type is uncompressed, and a reply topic's is not: a reply that compresses well may be too \
+                        large to be moved here";
+            self.warn(what.to_owned(), format!("set compression.type of {} to producer", self.name));
+        }
+    }
+
     fn request_size(&mut self, settings: &TopicSettings, needed: u64) {
         let Some(limit) = number(settings, "max.message.bytes") else { return };
         if u64::try_from(limit).unwrap_or(0) < needed {

@@ -80,6 +80,13 @@ pub(crate) struct Replies {
     pub(crate) partitions: usize,
     /// Largest record that any of them takes, in bytes; `None` when that could not be learnt.
     pub(crate) max_message_bytes: Option<u64>,
+    /// Whether records of any stand there as their producers compressed them, as far as that could be learnt.
+    pub(crate) compressed: bool,
+}
+
+/// Whether the brokers keep what stands on the topic uncompressed, whatever its producers do.
+pub(crate) fn is_uncompressed(settings: &TopicSettings) -> bool {
+    settings.get("compression.type").is_some_and(|kind| kind == "uncompressed")
 }
 
 /// Sums up the reply topics that exist; `None` when none does.
@@ -91,7 +98,8 @@ pub(crate) fn replies(
     let existing: Vec<_> = settings.topics.replies.iter().filter(|name| topics.contains_key(*name)).collect();
     let partitions = existing.iter().map(|name| topics[*name].partitions).max()?;
     let limit = |name: &&String| topic_settings.get(*name)?.get("max.message.bytes")?.parse::<u64>().ok();
-    Some(Replies { partitions, max_message_bytes: existing.iter().filter_map(limit).max() })
+    let compressed = existing.iter().any(|name| topic_settings.get(*name).is_some_and(|told| !is_uncompressed(told)));
+    Some(Replies { partitions, max_message_bytes: existing.iter().filter_map(limit).max(), compressed })
 }
 
 /// Every topic as it should be created. `existing` is what the reply topics that exist ask for.

@@ -1,11 +1,13 @@
 //! A received record, as librdkafka has it.
 
 use std::ffi::{CStr, c_void};
-use std::{ptr, slice};
+use std::slice;
 
 use rdkafka::bindings as raw;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::types::{RDKafkaMessage, RDKafkaRespErr};
+use rdkafka::types::RDKafkaMessage;
+
+use super::headers::{Received, Unreadable};
 
 /// A record that librdkafka keeps for as long as `'a`.
 #[derive(Clone, Copy)]
@@ -64,28 +66,12 @@ impl<'a> Message<'a> {
         (known && ms != -1).then_some(ms)
     }
 
-    /// Names and values of its headers, in order. Names are bytes: Kafka's protocol says UTF-8, and nobody checks. What of a
-    /// name comes after a NUL librdkafka does not give.
-    pub(crate) fn headers(self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
-        let mut headers = ptr::null_mut();
-        // SAFETY: the message lives, and owns the headers that are given.
-        let found = unsafe { raw::rd_kafka_message_headers(self.0, &raw mut headers) };
-        let found = found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !headers.is_null();
-        let mut index = 0;
-        std::iter::from_fn(move || {
-            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-            // SAFETY: the headers live as long as the message, and beyond the last one librdkafka says that there is none.
-            let told = found.then(|| unsafe {
-                raw::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size)
-            })?;
-            if told != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return None;
-            }
-            index += 1;
-            // SAFETY: a header has a name that ends in NUL; its value is one piece, or there is none. Both live as long as the
-            // message.
-            Some(unsafe { (CStr::from_ptr(name).to_bytes(), bytes(value, size)) })
-        })
+    /// Its headers, in order.
+    ///
+    /// # Errors
+    /// When it has some that librdkafka cannot read.
+    pub(crate) fn headers(self) -> Result<Received<'a>, Unreadable> {
+        Received::of(self.0)
     }
 }
 

@@ -4,10 +4,14 @@
 
 mod events;
 mod group;
+mod headers;
 mod message;
 mod offsets;
+mod topics;
 
 pub(super) use events::{Event, EventConsumer, Place, Trouble};
 pub(super) use group::describe;
+pub use headers::to_send;
 pub(crate) use message::Message;
 pub(super) use offsets::Spec;
+pub(crate) use topics::Topic;

@@ -19,8 +19,8 @@ pub(super) fn seen(message: Message<'_>, reply_topics: &[String]) -> Seen {
 
 /// The entry of an outcome: in its headers alone, its value is not looked at.
 fn remembered(message: Message<'_>, reply_topics: &[String]) -> Option<Remembered> {
-    // Names of ours are text.
-    let headers = message.headers().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+    // A name that is cut is none of ours.
+    let headers = message.headers().ok()?.filter(|header| !header.is_cut).map(|header| (header.name, header.value));
     let (entry, topic) = LedgerEntry::in_headers(headers);
     let index = reply_topics.iter().position(|name| Some(name.as_bytes()) == topic);
     let topic = index.and_then(|index| u16::try_from(index).ok());

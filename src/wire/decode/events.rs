@@ -101,8 +101,9 @@ impl<'a> Event<'a> {
         let mut event = Self { attributes: Default::default(), fault: None, place: Place::Headers };
         let mut found = [false; ATTRIBUTES];
         for (name, value) in record.headers.iter() {
-            let Some(name) = name.strip_prefix(names::CE_PREFIX) else { continue };
-            let Some(at) = FIELDS[..DATA_CONTENT_TYPE].iter().position(|known| *known == name) else { continue };
+            let Some(name) = name.as_bytes().strip_prefix(names::CE_PREFIX.as_bytes()) else { continue };
+            let known = FIELDS[..DATA_CONTENT_TYPE].iter().position(|known| known.as_bytes() == name);
+            let Some(at) = known else { continue };
             // Tracing must not cost an answer: of several the last counts, and one that is none is ignored.
             let twice = std::mem::replace(&mut found[at], true) && at != TRACEPARENT;
             let text = value.map(|value| match std::str::from_utf8(value) {

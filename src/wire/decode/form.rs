@@ -63,7 +63,7 @@ pub(super) fn refuse_unread_failure(headers: &Headers, action: Action) -> Result
         return Ok(());
     }
     for (name, value) in headers.iter() {
-        let Some(value) = value else { continue };
+        let (Some(name), Some(value)) = (name.as_str(), value) else { continue };
         let Some(known) = TELLING.iter().find(|known| is_spelling(name, known)) else { continue };
         // Those of the contract are judged by who reads them; attributes of an event are read in binary mode only.
         if *known == name && !name.starts_with(names::CE_PREFIX) {

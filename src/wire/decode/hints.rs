@@ -72,7 +72,8 @@ fn is_of_form(code: RefusalCode) -> bool {
 /// A header that is one of the contract's but for upper and lower case, or what stands between its words.
 fn misspelt(headers: &Headers) -> Option<String> {
     let mut found = None;
-    for (name, value) in headers.iter().filter(|(name, _)| is_plain(name)) {
+    let named = headers.iter().filter_map(|(name, value)| Some((name.as_str()?, value)));
+    for (name, value) in named.filter(|(name, _)| is_plain(name)) {
         let is_it = |known: &&&str| **known != name && plain(known).eq(plain(name));
         if let Some(known) = ATTRIBUTES.iter().find(is_it) {
             return Some(format!(

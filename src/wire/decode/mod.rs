@@ -20,8 +20,8 @@ use super::json;
 use super::refusal::Fault;
 use super::token::RawToken;
 use super::{
-    Action, ActivityRef, Answer, EventRef, Failure, FailureStyle, Fingerprint, Headers, Record, Refusal, RefusalCode,
-    Target, TaskToken, names,
+    Action, ActivityRef, Answer, EventRef, Failure, FailureStyle, Fingerprint, Headers, MAX_HEADERS, Record, Refusal,
+    RefusalCode, Target, TaskToken, names,
 };
 
 /// Longest idempotency key, in bytes (contract, section 3.1).
@@ -128,7 +128,7 @@ pub enum Mode {
 /// syntax, names of fields, target, action, payload.
 pub fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
     let mut seen = Seen::default();
-    let form = Form::of(record);
+    let form = check_headers(&record.headers).and_then(|()| Form::of(record));
     let draft = match &form {
         Ok(Form::Envelope) => envelope::read(record, limits, &mut seen),
         Ok(Form::Headers) => headers::read(record, limits, &mut seen),
@@ -140,6 +140,18 @@ pub fn decode(record: &Record, limits: &Limits) -> Result<Reply, Box<Refusal>> {
         Ok(draft) => Ok(draft.finish(&record.headers)),
         Err(fault) => Err(Box::new(seen.refuse(hints::explain(fault, record, form.ok()), &record.headers))),
     }
+}
+
+/// Whether the headers say all that there is to say, and leave room for ours.
+fn check_headers(headers: &Headers) -> Result<(), Fault> {
+    let detail = if headers.are_unreadable() {
+        "the record has headers that cannot be read: more than 100,000, or malformed".to_owned()
+    } else if headers.len() > MAX_HEADERS {
+        format!("the record has {} headers; at most {MAX_HEADERS} are allowed", headers.len())
+    } else {
+        return Ok(());
+    };
+    Err(Fault::new(RefusalCode::UnreadableHeaders, detail))
 }
 
 /// What is known of a reply so far, for the refusal.

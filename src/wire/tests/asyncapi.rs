@@ -68,7 +68,7 @@ fn messages_have_the_headers_that_the_types_write() {
     for (message, out) in written() {
         let described = headers(&document, message);
         for (name, _) in out.headers.iter() {
-            assert!(described["properties"].get(name).is_some(), "{message} lacks header {name}");
+            assert!(described["properties"].get(name.as_str().unwrap()).is_some(), "{message} lacks header {name}");
         }
         for required in described["required"].as_array().into_iter().flatten() {
             let given = out.headers.last(required.as_str().unwrap()).is_some();
@@ -123,6 +123,7 @@ fn written() -> Vec<(&'static str, OutRecord)> {
         ("outcome", outcome.into_record("activity-outcomes".into(), 0)),
         ("retry", state.to_record(&plain, "activity-replies-retry-30s".into())),
         ("deadLetter", letter.to_record("activity-replies-dlq".into())),
+        ("deadLetter", letter.to_record_with(Kept::Key, "activity-replies-dlq".into())),
     ]
 }
 

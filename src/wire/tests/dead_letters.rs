@@ -31,8 +31,11 @@ fn dead_letter_headers_name_source_and_reason() {
         (names::DLQ_ENGINE_STATUS, "NOT_FOUND"),
         (names::DLQ_TOKEN, &TokenPrinter::new(b"key").print(b"token").to_string()),
     ];
-    let headers: Vec<_> =
-        letter.headers.iter().map(|(name, value)| (name, std::str::from_utf8(value.unwrap()).unwrap())).collect();
+    let headers: Vec<_> = letter
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().unwrap(), std::str::from_utf8(value.unwrap()).unwrap()))
+        .collect();
     assert_eq!(headers, expected);
     assert_eq!(source_of(&letter.headers), Some(origin()));
 }
@@ -47,7 +50,7 @@ fn key_value_and_headers_stay_as_received() {
         let letter = dead_letter(&record).to_record("dlq".into());
         assert_eq!((&letter.key, &letter.value), (&record.key, &record.value));
         let kept: Headers =
-            letter.headers.iter().take(record.headers.len()).map(|(n, v)| (n.to_owned(), v.cloned())).collect();
+            letter.headers.iter().take(record.headers.len()).map(|(n, v)| (n.clone(), v.cloned())).collect();
         assert_eq!(kept, record.headers);
     }
 }
@@ -98,4 +101,65 @@ fn details_are_one_short_line() {
     let letter = DeadLetter { detail: &detail, ..dead_letter(&record) }.to_record("dlq".into());
     let line = text(&letter.headers, names::DLQ_DETAIL).unwrap();
     assert!(line.starts_with("a  b \u{e9}") && line.len() <= 2048 && line.len() > 2040);
+}
+
+#[test]
+fn header_names_are_bytes_and_stay_as_they_are() {
+    let mut record = envelope(r#""result": 1"#);
+    record.headers.push(b"tr\xe4ce".to_vec(), Bytes::from_static(b"1"));
+    record.headers.push(b"\xff\n".to_vec(), None);
+    let letter = dead_letter(&record).to_record("dlq".into());
+    let kept: Headers = letter.headers.iter().take(2).map(|(n, v)| (n.clone(), v.cloned())).collect();
+    assert_eq!(kept, record.headers);
+    assert_eq!(text(&letter.headers, names::DLQ_DETAIL), Some("`task_token` is not JSON"));
+    assert_eq!(format!("{:?}", record.headers), r#"{"tr\xe4ce": 1 bytes, "\xff\n": null}"#, "safe in a log");
+    decode(&record, &Limits::default()).unwrap();
+}
+
+#[test]
+fn a_header_name_that_could_not_be_read_whole_is_said_and_means_nothing() {
+    let mut record = envelope(r#""result": 1"#);
+    record.headers.push(b"handback-action\0".to_vec(), Bytes::from_static(b"cancel"));
+    assert_eq!(decode(&record, &Limits::default()).unwrap().answer.action(), Action::Complete);
+    let detail = "x".repeat(3000);
+    let letter = DeadLetter { detail: &detail, ..dead_letter(&record) }.to_record("dlq".into());
+    let said = text(&letter.headers, names::DLQ_DETAIL).unwrap();
+    assert!(said.ends_with("up to their first NUL: what follows it could not be read") && said.len() == 2048, "{said}");
+    assert_eq!(letter.headers.iter().next().unwrap().0.as_bytes(), b"handback-action\0");
+}
+
+#[test]
+fn headers_that_cannot_be_read_are_a_refusal_and_said() {
+    let record = Record { headers: Headers::unreadable(), ..envelope(r#""result": 1"#) };
+    refused(&record, RefusalCode::UnreadableHeaders, "cannot be read");
+    let letter = dead_letter(&record).to_record("dlq".into());
+    assert!(text(&letter.headers, names::DLQ_DETAIL).unwrap().ends_with("could not be read and are not here"));
+    let many = (0..=MAX_HEADERS).map(|_| ("x", None)).collect();
+    let record = Record { headers: many, ..record };
+    refused(&record, RefusalCode::UnreadableHeaders, "99901 headers; at most 99900");
+}
+
+#[test]
+fn what_stands_for_an_omitted_value_names_it() {
+    let mut record = record(&[("x", "1")], Some(b"abc"));
+    let letter = dead_letter(&record).to_record_with(Kept::AllButValue, "dlq".into());
+    let omitted = text(&letter.headers, names::DLQ_VALUE_OMITTED).unwrap();
+    let abc = "size=3;sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!((letter.value, omitted), (None, abc));
+    assert_eq!(omitted.parse(), Ok(Omitted::of(b"abc")));
+    assert_eq!((letter.key.as_ref(), text(&letter.headers, "x")), (record.key.as_ref(), Some("1")));
+    for wrong in ["", "size=3", "size=x;sha256=00", &abc.replace("ba", "zz"), &abc.replace("=3", "=-3"), &abc[..70]] {
+        assert!(wrong.parse::<Omitted>().is_err(), "{wrong}");
+    }
+
+    record.key = Some(Bytes::from(vec![b'k'; 2000]));
+    record.headers.push(names::DLQ_VALUE_OMITTED, Bytes::from_static(b"forged"));
+    let letter = dead_letter(&record).to_record("dlq".into());
+    assert_eq!(letter.headers.last(names::DLQ_VALUE_OMITTED), None, "nothing is omitted, and nobody says otherwise");
+    let letter = dead_letter(&record).to_record_with(Kept::Key, "dlq".into());
+    assert_eq!((&letter.key, &letter.value), (&None, &None));
+    assert!(text(&letter.headers, names::DLQ_KEY_OMITTED).unwrap().starts_with("size=2000;sha256="));
+    assert_eq!(text(&letter.headers, names::DLQ_HEADERS_OMITTED), Some("count=2;size=34"));
+    assert_eq!(letter.headers.count("x"), 0);
+    assert_eq!(source_of(&letter.headers), Some(origin()), "where the original stands");
 }

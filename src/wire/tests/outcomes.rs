@@ -34,7 +34,7 @@ fn an_outcome_is_written_as_the_contract_shows_it() {
     assert_eq!(record.topic.as_ref(), "activity-outcomes");
     assert_eq!(record.partition, Some(4), "the origin's partition number");
     assert_eq!(record.key.unwrap(), format!("{DOMAIN_ID}/order-17/{RUN_ID}/12/0"));
-    let names: Vec<_> = record.headers.iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = record.headers.iter().filter_map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [names::OUTCOME, names::SOURCE_TOPIC, names::ACTIVITY_TYPE, names::TRACEPARENT]);
     assert_eq!(text(&record.headers, names::OUTCOME), Some("applied"));
     assert_eq!(text(&record.headers, names::SOURCE_TOPIC), Some("activity-replies"));

@@ -38,8 +38,11 @@ fn retry_headers_name_source_and_state() {
         ("handback-not-before", "2025-11-22T10:00:37.500Z"),
         ("handback-last-error", "UNAVAILABLE: history is down"),
     ];
-    let headers: Vec<_> =
-        moved.headers.iter().map(|(name, value)| (name, std::str::from_utf8(value.unwrap()).unwrap())).collect();
+    let headers: Vec<_> = moved
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().unwrap(), std::str::from_utf8(value.unwrap()).unwrap()))
+        .collect();
     assert_eq!(headers, expected);
     assert_eq!(RetryState::not_before_ms(&moved.headers), Some(state().not_before_ms));
 }
@@ -93,8 +96,7 @@ fn what_handback_did_not_write_is_not_taken_up() {
     let good = state().to_record(&record, "retry".into());
     let without = |name: &str| {
         let mut bad = good.clone();
-        bad.headers =
-            good.headers.iter().filter(|(n, _)| *n != name).map(|(n, v)| (n.to_owned(), v.cloned())).collect();
+        bad.headers = good.headers.iter().filter(|(n, _)| *n != name).map(|(n, v)| (n.clone(), v.cloned())).collect();
         RetryState::restore(on_topic(bad)).map(|_| ()).map_err(|(_, fault)| fault.header)
     };
     for name in

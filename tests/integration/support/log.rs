@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use handback::wire::{Headers, Origin, OutRecord, Outcome, Record, source_of};
+use handback::kafka::copies;
+use handback::wire::{OutRecord, Outcome, Record, source_of};
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 
 use super::{LETTERS, OUTCOMES, PARTITIONS, PATIENCE, REPLIES, REQUESTS, TIERS, until};
@@ -49,11 +49,8 @@ impl Log {
 
     /// Writes a record and returns where it stands.
     pub(crate) async fn write(&self, record: OutRecord) -> Source {
-        let mut headers = OwnedHeaders::new();
-        for (key, value) in record.headers.iter() {
-            headers = headers.insert(Header { key, value: value.map(|value| &value[..]) });
-        }
-        let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+        let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic);
+        out.headers = copies::headers(&record.headers);
         out.partition = record.partition;
         out.key = record.key.as_deref();
         out.payload = record.value.as_deref();
@@ -171,15 +168,5 @@ fn config(brokers: &str, group: &str) -> ClientConfig {
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
-    let bytes = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
-    let headers = message.headers().map_or_else(Headers::new, |headers| {
-        headers.iter().map(|header| (header.key.to_owned(), bytes(header.value))).collect()
-    });
-    let origin = Origin {
-        topic: message.topic().into(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
-    };
-    Record { origin, key: bytes(message.key()), value: bytes(message.payload()), headers }
+    copies::received(message)
 }

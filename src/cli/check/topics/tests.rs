@@ -138,6 +138,19 @@ fn topics_that_follow_the_replies_take_larger_records() {
 }
 
 #[test]
+fn what_a_reply_topic_takes_compressed_others_must_not_keep_uncompressed() {
+    for name in ["activity-replies-dlq", "activity-replies-retry-1h"] {
+        let uncompressed = |world: &mut World| world.set(name, "compression.type", "uncompressed");
+        complains(uncompressed, &["Warn", name, "may be too large", "set compression.type of", "to producer"]);
+    }
+    let mut world = World::as_created();
+    for name in ["activity-replies", "activity-replies-dlq"] {
+        world.set(name, "compression.type", "uncompressed");
+    }
+    assert_eq!(world.complaints(), Vec::<String>::new(), "what stands uncompressed on the reply topic fits");
+}
+
+#[test]
 fn compaction_is_a_fault_everywhere() {
     for (name, policy) in [("activity-outcomes", "compact,delete"), ("activity-replies", "compact")] {
         complains(|world| world.set(name, "cleanup.policy", policy), &["Fault", name, policy, "to delete"]);
@@ -199,7 +212,7 @@ fn new_topics_follow_the_reply_topics_that_exist() {
     world.topic("activity-replies").partitions = 40;
     world.set("activity-replies", "max.message.bytes", "9000000");
     let existing = replies(&world.settings, &world.overview.topics, &world.told);
-    assert_eq!(existing, Some(Replies { partitions: 40, max_message_bytes: Some(9_000_000) }));
+    assert_eq!(existing, Some(Replies { partitions: 40, max_message_bytes: Some(9_000_000), compressed: true }));
     for spec in specs(&world.settings, 6, 3, existing) {
         let follows = !["activity-requests", "activity-replies"].contains(&spec.name.as_str());
         assert_eq!(spec.partitions, if follows { 40 } else { 6 }, "{spec:?}");
