@@ -33,7 +33,7 @@ use handback::bridge::seams::{
     Verdict, Wiring,
 };
 use handback::bridge::sight::{Reach, Sight};
-use handback::bridge::{self, Ailing, Ending, Intake, Options, Shared};
+use handback::bridge::{self, Ailing, Ending, Intake, Options, Postponed, Shared};
 use handback::cadence::Client;
 use handback::kafka::{self, KafkaLog, Producer, ProducerSpec};
 use handback::wire::{OutRecord, Outcome, Target};
@@ -118,8 +118,14 @@ async fn bridge(stage: &Stage, rate: usize, failing: bool) -> (f64, f64, usize) 
     let (paced, records) = mpsc::channel(16);
     tokio::task::spawn_local(pace(consumer.records, paced, rate, Rc::clone(&seen)));
     let wall_clock = || jiff::Timestamp::now().as_millisecond();
-    let shared =
-        Shared { metrics, health: Arc::new(Health::new()), limiter: None, ailing: Ailing::default(), wall_clock };
+    let shared = Shared {
+        metrics,
+        health: Arc::new(Health::new()),
+        limiter: None,
+        ailing: Ailing::default(),
+        postponed: Postponed::default(),
+        wall_clock,
+    };
     let options = Options::new(&settings, 0, "bench".into(), 1);
     let intake = Intake { control: consumer.control, records, pieces: mpsc::channel(1).1 };
     let ending = bridge::run(engine, log, options, shared, intake, seen.stop.clone()).await;

@@ -5,8 +5,19 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use handback::bridge::lanes::Lanes;
+use handback::bridge::lanes::{Laned, Lanes};
 use handback::bridge::offsets::Offsets;
+
+/// An answer, which is all that the bench puts into lanes.
+struct Record;
+
+impl Laned for Record {
+    type Beat = u8;
+
+    fn beat(&self) -> Option<u8> {
+        None
+    }
+}
 
 const RECORDS: i64 = 10_000;
 
@@ -55,7 +66,7 @@ fn lanes(c: &mut Criterion) {
             || Lanes::new(64),
             |mut lanes| {
                 for lane in 0..RECORDS as u64 {
-                    black_box(lanes.enter(lane, lane));
+                    black_box(lanes.enter(lane, Record));
                     if lane >= 256 {
                         black_box(lanes.leave(lane - 256));
                     }

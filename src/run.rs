@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health, Metrics};
 use crate::bridge::seams::Engine;
-use crate::bridge::{Ailing, Options, Shared, rate_limiter};
+use crate::bridge::{Ailing, Options, Postponed, Shared, rate_limiter};
 use crate::cadence::Client;
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -249,6 +249,7 @@ where
         health: Arc::clone(health),
         limiter: rate_limiter(settings.cadence.max_calls_per_second),
         ailing: Ailing::default(),
+        postponed: Postponed::default(),
         wall_clock: wall_clock_ms,
     };
     let watching = topics::watch(settings.clone(), duties, producer.clone(), Arc::clone(health), shutdown.clone());

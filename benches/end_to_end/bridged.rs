@@ -10,7 +10,7 @@ use handback::bridge::seams::{
     Accepted, Call, CallError, Command, DomainRef, Engine, Log, Piece, Probed, ProduceFault, ReadBack, Reading, Wiring,
 };
 use handback::bridge::sight::{Reach, Sight};
-use handback::bridge::{self, Ailing, Ending, Intake, Options, Shared};
+use handback::bridge::{self, Ailing, Ending, Intake, Options, Postponed, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
 use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
@@ -100,8 +100,14 @@ async fn run(stage: &Stage, ledger: bool) -> Figures {
         stop: stop.clone(),
         pieces: pieces_in,
     };
-    let shared =
-        Shared { metrics, health: Arc::new(Health::new()), limiter: None, ailing: Ailing::default(), wall_clock };
+    let shared = Shared {
+        metrics,
+        health: Arc::new(Health::new()),
+        limiter: None,
+        ailing: Ailing::default(),
+        postponed: Postponed::default(),
+        wall_clock,
+    };
     let options = Options::new(&settings, 0, "bench".into(), 1);
     let intake = Intake { control: consumer.control, records: consumer.records, pieces };
     let ending = bridge::run(engine, log, options, shared, intake, stop).await;

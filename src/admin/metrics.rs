@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::dispatch_metrics::DispatchMetrics;
+use super::held_metrics::HeldMetrics;
 use super::labels::{BreakerGauge, CODES, EngineMethod, FloodGauge, OTHER_CODE, PartitionLabels, gauge_value};
 use super::waits::Waits;
 use crate::config::MAX_WORKERS;
@@ -28,8 +29,8 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabels {
-    cause: &'static str,
+pub(super) struct CauseLabels {
+    pub(super) cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,12 +93,13 @@ pub struct Metrics {
     produce_retries: Counter,
     late_finishes: Counter,
     commit_failures: Counter,
-    postponed: Family<CauseLabels, Counter>,
+    pub(super) postponed: Family<CauseLabels, Counter>,
     ledger_hits: Counter,
     ledger_entries: Family<WorkerLabels, Gauge>,
     ledger_missing: Counter,
     ready: Gauge,
     dispatch: DispatchMetrics,
+    pub(super) held: HeldMetrics,
 }
 
 impl Default for Metrics {
@@ -133,6 +135,7 @@ impl Default for Metrics {
             ledger_missing: Counter::default(),
             ready: Gauge::default(),
             dispatch: DispatchMetrics::default(),
+            held: HeldMetrics::default(),
         };
         metrics.register();
         metrics
@@ -158,7 +161,7 @@ impl Metrics {
         let text = "Time from sending a call to the engine's answer";
         to.register_with_unit("engine_call", text, Unit::Seconds, self.call_seconds.clone());
         to.register("in_flight_records", "Records of a worker in calls to the engine", self.in_flight_records.clone());
-        let text = "Bytes of the records that a worker has in hand";
+        let text = "Bytes of the records that a worker has in hand or holds back";
         to.register_with_unit("in_flight", text, Unit::Bytes, self.in_flight_bytes.clone());
         let text = "Records of a partition that are not settled yet: high watermark minus the next offset to commit";
         to.register("lag_records", text, self.lag.clone());
@@ -187,6 +190,7 @@ impl Metrics {
         let text = "Partitions that were opened without their whole ledger";
         to.register("ledger_missing", text, self.ledger_missing.clone());
         self.dispatch.register(to);
+        self.held.register(to);
     }
 
     /// The figures of dispatching.
@@ -291,17 +295,6 @@ impl Metrics {
     /// Counts a commit of offsets that failed.
     pub fn commit_failed(&self) {
         self.commit_failures.inc();
-    }
-
-    /// Replies may be moved to a retry topic for this cause: it is shown before it happens, so that the first one counts
-    /// in a rate.
-    pub fn may_postpone(&self, cause: &'static str) {
-        let _ = self.postponed.get_or_create(&CauseLabels { cause });
-    }
-
-    /// A reply was moved to a retry topic.
-    pub fn postponed(&self, cause: &'static str) {
-        self.postponed.get_or_create(&CauseLabels { cause }).inc();
     }
 
     /// The ledger recognised a reply as a repeat.

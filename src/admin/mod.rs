@@ -3,6 +3,7 @@
 mod connections;
 mod dispatch_metrics;
 mod health;
+mod held_metrics;
 mod http;
 mod labels;
 mod logging;

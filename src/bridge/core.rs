@@ -1,7 +1,6 @@
 //! What every record's story needs: the two seams, the settings, and the small things in between.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::DefaultDirectRateLimiter;
+use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 
 use super::clock::Clock;
@@ -17,16 +17,15 @@ use super::floodgate::Floodgate;
 use super::gate::{Gate, Pass};
 use super::ledger::Ledger;
 use super::look::Looks;
+use super::news::News;
 use super::options::Options;
+use super::postponed::Postponed;
 use super::seams::{CallError, Engine, Log};
 use super::tiers::Cause;
 use super::unready::{Held, Unready};
 use super::work::Work;
 use crate::admin::{Health, Metrics};
 use crate::wire::{Origin, Reply, TokenPrinter};
-
-/// Activities remembered as told that their workflow wants them to stop. Forgetting one costs a repeated outcome.
-const MAX_TOLD: usize = 4096;
 
 /// Limits the calls of all workers of a process.
 pub type RateLimiter = DefaultDirectRateLimiter;
@@ -87,6 +86,8 @@ pub struct Shared {
     pub limiter: Option<Arc<RateLimiter>>,
     /// Whether the engine is unwell as any of them sees it.
     pub ailing: Ailing,
+    /// Which replies wait on retry topics.
+    pub postponed: Postponed,
     /// Milliseconds since the epoch.
     pub wall_clock: fn() -> i64,
 }
@@ -113,7 +114,12 @@ pub(crate) struct Core<E, L> {
     pub(super) no_names_before: Cell<Option<tokio::time::Instant>>,
     /// What the workers of the process tell each other about the engine.
     pub(super) ailing: Ailing,
-    told: RefCell<(HashSet<u64>, VecDeque<u64>)>,
+    /// Which replies wait on retry topics, as the workers of the process know it.
+    pub(super) postponed: Postponed,
+    /// Lanes in which more wait than should, and who waits to hear of one.
+    pub(super) crowded: RefCell<FxHashSet<u64>>,
+    pub(super) crowding: Notify,
+    pub(super) news: News,
     fatal: RefCell<Option<String>>,
     fatal_said: Notify,
 }
@@ -141,7 +147,10 @@ impl<E: Engine, L: Log> Core<E, L> {
             began: tokio::time::Instant::now().into_std(),
             no_names_before: Cell::new(None),
             ailing: shared.ailing,
-            told: RefCell::default(),
+            postponed: shared.postponed,
+            crowded: RefCell::default(),
+            crowding: Notify::new(),
+            news: News::default(),
             fatal: RefCell::new(None),
             fatal_said: Notify::new(),
             options,
@@ -206,26 +215,6 @@ impl<E: Engine, L: Log> Core<E, L> {
                 error.status, error.message
             )
         })
-    }
-
-    /// Whether nobody was told yet that the workflow wants the activity of this lane to stop.
-    pub(crate) fn is_news(&self, lane: u64) -> bool {
-        let (known, order) = &mut *self.told.borrow_mut();
-        if !known.insert(lane) {
-            return false;
-        }
-        order.push_back(lane);
-        if order.len() > MAX_TOLD
-            && let Some(oldest) = order.pop_front()
-        {
-            known.remove(&oldest);
-        }
-        true
-    }
-
-    /// What was said of this lane never became durable.
-    pub(crate) fn is_news_again(&self, lane: u64) {
-        self.told.borrow_mut().0.remove(&lane);
     }
 
     /// Says why a record waits: quietly in the fast schedule, aloud once its attempts are spent.

@@ -134,7 +134,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let spent = attempts >= self.options.retry.max_attempts;
+            let spent = attempts >= self.options.retry.max_attempts || self.hurries(work);
             let missing = self.allowed.resolve(&self.engine).await;
             if self.allowed.name_of(id).is_some() {
                 slot.unpark().await;
@@ -163,7 +163,7 @@ impl<E: Engine, L: Log> Core<E, L> {
                 unready.into_iter().for_each(|unready| self.linger(unready, Some(DomainRef::Name(Arc::clone(&name)))));
                 return Listing::Untold { cause, detail };
             }
-            let pause = tokio::time::sleep(self.options.retry.max);
+            let pause = self.pause(work, self.options.retry.max);
             if work.life.leaving.run_until_cancelled(pause).await.is_none() {
                 return Listing::Gone;
             }

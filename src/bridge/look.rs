@@ -204,9 +204,15 @@ fn too_late(timeout: Duration) -> CallError {
 }
 
 /// Learns why the engine does not find what a reply answers. What cannot be learnt within the limits is
-/// [`OutcomeKind::NotFound`], never a guess.
-pub(crate) async fn why<E: Engine, L: Log>(core: &Core<E, L>, question: &Question<'_>) -> Why {
-    let began = Instant::now();
+/// [`OutcomeKind::NotFound`], never a guess. Whoever has waited since `queued_at` for earlier replies to its activity, which
+/// had the same to learn, has patience from then on, and looks at least once.
+pub(crate) async fn why<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    question: &Question<'_>,
+    queued_at: Option<Instant>,
+) -> Why {
+    let began = queued_at.unwrap_or_else(Instant::now);
+    let patient = || began.elapsed() < core.looks.policy.patience;
     let mut failures = Schedule::new(core.options.retry, core.began());
     let mut pause = UNSEEN_PAUSES.0;
     loop {
@@ -216,7 +222,7 @@ pub(crate) async fn why<E: Engine, L: Log>(core: &Core<E, L>, question: &Questio
                 Judgement::Final(known) => return Why::Known(known),
                 Judgement::Open(_) => return Why::Open,
                 Judgement::NotYet => return Why::NotYet,
-                Judgement::Unseen if began.elapsed() >= core.looks.policy.patience => {
+                Judgement::Unseen if !patient() => {
                     return unlearnt("the activity is closed, and the event that says how does not show");
                 }
                 Judgement::Unseen => {
@@ -226,8 +232,8 @@ pub(crate) async fn why<E: Engine, L: Log>(core: &Core<E, L>, question: &Questio
             },
             Err(Unseen::Crowded) => return unlearnt("more look-ups waited than lookup.max_per_second lets through"),
             Err(Unseen::Failed(pass, error)) => match after_failure(core, question, pass, &error, &mut failures) {
-                Some(delay) => delay,
-                None => return unlearnt(&format!("the look-up failed: {} {}", error.status, error.message)),
+                Some(delay) if queued_at.is_none() || patient() => delay,
+                _ => return unlearnt(&format!("the look-up failed: {} {}", error.status, error.message)),
             },
         };
         tokio::time::sleep(delay).await;

@@ -1,13 +1,16 @@
 //! The partitions that are ours at the moment, each with its offsets, its backlog and the token that ends its work.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::offsets::Offsets;
 use super::seams::{Epoch, PartitionId, Received};
+use super::windows::Share;
 
 /// A record that came to the worker and was not taken up yet.
 #[derive(Debug)]
@@ -19,6 +22,103 @@ pub(crate) struct Delivered {
     pub(crate) steady_ms: i64,
 }
 
+/// Why what comes of a partition is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Its ledger is being read.
+    Ledger,
+    /// It is as far ahead of its oldest unsettled record as it may be.
+    Ahead,
+    /// Its topic is stopped or tried by the flood guard.
+    Flood,
+    /// Its next record stands on a retry topic and is not due.
+    NotDue,
+    /// As many replies as may wait for another one of their activity, and none can leave.
+    Lane,
+    /// As many of its records are being written as may be.
+    Writing,
+    /// Its records take as many bytes as they may.
+    Bytes,
+}
+
+impl Hold {
+    /// All of them, in the order of their declaration.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Ledger, Self::Ahead, Self::Flood, Self::NotDue, Self::Lane, Self::Writing, Self::Bytes];
+
+    /// Short name, for metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Ahead => "ahead",
+            Self::Flood => "flood",
+            Self::NotDue => "not_due",
+            Self::Lane => "lane",
+            Self::Writing => "writing",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    /// Whether it is usually over in a moment, as writes are acknowledged.
+    pub(crate) const fn is_short(self) -> bool {
+        matches!(self, Self::Writing | Self::Bytes)
+    }
+}
+
+/// Records that are held back, with the bytes that they take over all partitions.
+#[derive(Debug)]
+pub(crate) struct Held {
+    records: VecDeque<Delivered>,
+    bytes: usize,
+    all: Rc<Cell<usize>>,
+}
+
+impl Held {
+    fn new(all: &Rc<Cell<usize>>) -> Self {
+        Self { records: VecDeque::new(), bytes: 0, all: Rc::clone(all) }
+    }
+
+    pub(crate) fn push_back(&mut self, delivered: Delivered) {
+        self.count(self.bytes + delivered.received.record.size());
+        self.records.push_back(delivered);
+    }
+
+    pub(crate) fn push_front(&mut self, delivered: Delivered) {
+        self.count(self.bytes + delivered.received.record.size());
+        self.records.push_front(delivered);
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Delivered> {
+        let delivered = self.records.pop_front()?;
+        self.count(self.bytes - delivered.received.record.size());
+        Some(delivered)
+    }
+
+    pub(crate) fn front(&self) -> Option<&Delivered> {
+        self.records.front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.count(0);
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.all.set(self.all.get() - self.bytes + bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.count(0);
+    }
+}
+
 /// One partition for as long as one assignment lasts.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -27,9 +127,11 @@ pub(crate) struct Partition {
     pub(crate) life: Rc<Life>,
     /// Delivered records that may not start yet: the partition is too far ahead, a lane is full, its topic is stopped, or they
     /// are not due.
-    pub(crate) held: VecDeque<Delivered>,
+    pub(crate) held: Held,
     /// Whether what comes is held back.
     pub(crate) blocked: bool,
+    /// Why, the last time that it was tried, and since when.
+    pub(crate) hold: Option<(Hold, Instant)>,
     /// Whether the consumer was told to pause because of that.
     pub(crate) paused: bool,
     /// Records started and not finished.
@@ -55,11 +157,16 @@ pub(crate) struct Life {
     pub(crate) leaving: CancellationToken,
     /// Cancelled when it has left: nothing more is tried again.
     pub(crate) gone: CancellationToken,
+    /// What its records have of the worker's windows.
+    pub(crate) share: Share,
 }
 
 /// All partitions of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct Partitions(FxHashMap<PartitionId, Partition>);
+pub(crate) struct Partitions {
+    table: FxHashMap<PartitionId, Partition>,
+    held_bytes: Rc<Cell<usize>>,
+}
 
 impl Partitions {
     /// Takes partitions in. None of them is here under an earlier epoch.
@@ -69,14 +176,15 @@ impl Partitions {
                 epoch,
                 offsets: Offsets::new(),
                 life: Rc::default(),
-                held: VecDeque::new(),
+                held: Held::new(&self.held_bytes),
                 blocked: false,
+                hold: None,
                 paused: false,
                 started: 0,
                 draining: false,
                 opening: None,
             };
-            self.0.insert(id, fresh);
+            self.table.insert(id, fresh);
         }
     }
 
@@ -87,7 +195,7 @@ impl Partitions {
 
     /// The partition, if this epoch of it is ours, leaving or not.
     pub(crate) fn current(&mut self, id: PartitionId, epoch: Epoch) -> Option<&mut Partition> {
-        self.0.get_mut(&id).filter(|p| p.epoch == epoch)
+        self.table.get_mut(&id).filter(|p| p.epoch == epoch)
     }
 
     /// Lets nothing more start for these, and ends their waits.
@@ -113,7 +221,7 @@ impl Partitions {
             if self.current(*id, *epoch).is_none() {
                 continue;
             }
-            if let Some(partition) = self.0.remove(id) {
+            if let Some(partition) = self.table.remove(id) {
                 partition.life.leaving.cancel();
                 partition.life.gone.cancel();
                 prefixes.extend(partition.offsets.committable().map(|next| (*id, next)));
@@ -124,23 +232,23 @@ impl Partitions {
 
     /// What may be stored and was not handed out yet.
     pub(crate) fn take_committable(&mut self) -> Vec<(PartitionId, i64)> {
-        self.0.iter_mut().filter_map(|(id, p)| p.offsets.take_committable().map(|next| (*id, next))).collect()
+        self.table.iter_mut().filter_map(|(id, p)| p.offsets.take_committable().map(|next| (*id, next))).collect()
     }
 
     /// All partitions, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PartitionId, &Partition)> {
-        self.0.iter().map(|(id, p)| (*id, p))
+        self.table.iter().map(|(id, p)| (*id, p))
     }
 
     /// All partitions with the epoch each is in.
     pub(crate) fn ids(&self) -> Vec<(PartitionId, Epoch)> {
-        self.0.iter().map(|(id, p)| (*id, p.epoch)).collect()
+        self.table.iter().map(|(id, p)| (*id, p.epoch)).collect()
     }
 
     /// Lets nothing start for these partitions, and for others of the same number that wait already, until
     /// [`Partitions::release`] is called with `ticket`. What is open stays open.
     pub(crate) fn hold_for(&mut self, assigned: &[PartitionId], number: i32, ticket: u64) {
-        for (id, partition) in self.0.iter_mut().filter(|(id, _)| id.partition == number) {
+        for (id, partition) in self.table.iter_mut().filter(|(id, _)| id.partition == number) {
             if partition.is_opening() || assigned.contains(id) {
                 partition.opening = Some(ticket);
             }
@@ -149,20 +257,22 @@ impl Partitions {
 
     /// Whether a partition waits for this ticket.
     pub(crate) fn awaits(&self, ticket: u64) -> bool {
-        self.0.values().any(|p| p.opening == Some(ticket))
+        self.table.values().any(|p| p.opening == Some(ticket))
     }
 
     /// Lets records start that wait for this ticket.
     pub(crate) fn release(&mut self, ticket: u64) {
-        self.0.values_mut().filter(|p| p.opening == Some(ticket)).for_each(|p| p.opening = None);
+        self.table.values_mut().filter(|p| p.opening == Some(ticket)).for_each(|p| p.opening = None);
     }
 
     /// Holds back what comes for these partitions, although nothing is held yet. Answers those that were read until now, and
     /// are to be paused.
-    pub(crate) fn block(&mut self, these: impl Fn(PartitionId, &Partition) -> bool) -> Vec<PartitionId> {
-        let open = self.0.iter_mut().filter(|(id, p)| !p.paused && !p.draining && these(**id, p));
+    pub(crate) fn block(&mut self, hold: Hold, these: impl Fn(PartitionId, &Partition) -> bool) -> Vec<PartitionId> {
+        let now = Instant::now();
+        let open = self.table.iter_mut().filter(|(id, p)| !p.paused && !p.draining && these(**id, p));
         let block = |(id, partition): (&PartitionId, &mut Partition)| {
             partition.blocked = true;
+            partition.hold.get_or_insert((hold, now));
             partition.paused = true;
             *id
         };
@@ -171,11 +281,25 @@ impl Partitions {
 
     /// Whether a partition holds records back until its ledger is read.
     pub(crate) fn hold_for_ledgers(&self) -> bool {
-        self.0.values().any(|p| p.opening.is_some() && !p.held.is_empty())
+        self.table.values().any(|p| p.opening.is_some() && !p.held.is_empty())
+    }
+
+    /// Bytes of the records that are held back.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes.get()
+    }
+
+    /// How many partitions are held back for each reason, in the order of [`Hold::ALL`].
+    pub(crate) fn holds(&self) -> [usize; Hold::ALL.len()] {
+        let mut count = [0; Hold::ALL.len()];
+        for (hold, _) in self.table.values().filter(|p| p.blocked).filter_map(|p| p.hold) {
+            count[hold as usize] += 1;
+        }
+        count
     }
 
     /// Partitions that hold records back.
     pub(crate) fn blocked(&self) -> Vec<(PartitionId, Epoch)> {
-        self.0.iter().filter(|(_, p)| p.blocked && !p.draining).map(|(id, p)| (*id, p.epoch)).collect()
+        self.table.iter().filter(|(_, p)| p.blocked && !p.draining).map(|(id, p)| (*id, p.epoch)).collect()
     }
 }

@@ -3,21 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::core::Core;
+use super::named::Named;
 use super::options::Reads;
 use super::partitions::Delivered;
+use super::postponed::{Ahead, Place};
 use super::seams::{DomainRef, Engine, Log, Probed};
 use super::settle::domain;
 use super::tiers::{self, Cause, Stay};
 use super::unready::Held;
 use super::work::{Conclusion, Work};
-use crate::wire::{OutRecord, RetryState, Target};
+use crate::wire::{Action, OutRecord, OutcomeKind, RefusalCode, Reply, RetryState, Target};
 
 /// Longest probe: a healthy server answers within milliseconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a reason to be unready outlives the record that left because of it: several scrapes of a monitor.
 const LINGER: Duration = Duration::from_secs(60);
+
+/// How long after a reply is due on a retry topic it has probably reached its end there, or left anew: it waits `lookup.wait`
+/// (15 s) at most, and a group that moves needs seconds to read on.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(30);
 
 impl<E: Engine, L: Log> Core<E, L> {
     /// Whether replies can leave at all.
@@ -56,7 +64,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         if work.is_heartbeat() {
             return None;
         }
-        let at = (self.options.reads == Reads::Retries).then(|| usize::from(work.partition.topic));
+        let at = self.tier_of(work);
         let age = u64::try_from(self.clock.steady_ms() - work.since_ms).unwrap_or(0);
         let stay = Stay { at, passed: work.passed, age: Duration::from_millis(age) };
         tiers::next(cause, stay, self.options.tiers.len(), self.options.max_parked)
@@ -106,6 +114,57 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Whether a record may leave because too many others wait here. Not while the engine is unwell: then all wait.
     pub(crate) fn may_spill(&self) -> bool {
         self.has_tiers() && self.gate.is_open() && !self.ailing.anywhere()
+    }
+
+    /// The last reply to the same attempt that was written before this one and waits on a retry topic: this one has to wait
+    /// behind it. Heartbeats have no order among answers.
+    pub(crate) fn ahead_of(&self, work: &Work, reply: &Reply) -> Option<Ahead> {
+        if self.postponed.is_empty() || work.is_heartbeat() || !self.has_tiers() {
+            return None;
+        }
+        self.postponed.ahead_of(self.order_of(work, reply)?, Instant::now())
+    }
+
+    /// Why a reply leaves behind another one, and what would be recorded of it: what the first met this one would meet too, so
+    /// that a hundred of them need not try one after the other.
+    pub(crate) fn following(&self, reply: &Reply, ahead: Ahead) -> (Cause, Conclusion) {
+        let cancels = reply.answer.action() == Action::Cancel;
+        let cause = if ahead.cause == Cause::Unasked && !cancels { Cause::Following } else { ahead.cause };
+        let detail = format!("an earlier reply to the same attempt waits ({})", ahead.cause.as_str());
+        let ending = match cause {
+            Cause::Unknown => Conclusion { detail: Some(detail), ..Conclusion::of(OutcomeKind::Unknown) },
+            Cause::Unasked => Conclusion::rejected(RefusalCode::CancelNotRequested, detail),
+            _ => Conclusion::exhausted(detail),
+        };
+        (cause, ending)
+    }
+
+    /// A reply is on a retry topic: later ones follow it.
+    pub(crate) fn has_left(&self, work: &Work, tier: usize, cause: Cause) {
+        if let Some(place) = work.reply.as_ref().ok().and_then(|reply| self.order_of(work, reply)) {
+            let now = Instant::now();
+            let until = now + self.options.tiers[tier].delay + COMES_BACK_WITHIN;
+            self.postponed.left(place, Ahead { tier, cause }, until, now);
+        }
+    }
+
+    /// A reply has reached its end.
+    pub(crate) fn has_ended(&self, work: &Work) {
+        if self.options.reads == Reads::Retries
+            && !self.postponed.is_empty()
+            && let Some(place) = work.reply.as_ref().ok().and_then(|reply| self.order_of(work, reply))
+        {
+            self.postponed.ended(place, Instant::now());
+        }
+    }
+
+    fn order_of(&self, work: &Work, reply: &Reply) -> Option<Place> {
+        Some(Place::new(work.lane?, &work.record.origin, Named::of(&reply.target), self.tier_of(work)))
+    }
+
+    /// The tier that a record was read from.
+    fn tier_of(&self, work: &Work) -> Option<usize> {
+        (self.options.reads == Reads::Retries).then(|| usize::from(work.partition.topic))
     }
 
     /// Keeps the process unready for a record that has left: until its `domain` answers, where that is the matter, and

@@ -1,9 +1,11 @@
 //! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file, but
 //! for what looks into a workflow lead to: `reasons`.
 
+mod behind;
 mod reasons;
 mod tries;
 
+use self::behind::{behind, follow};
 use self::reasons::{explain, look_first, looks_first};
 use self::tries::{Decision, Tries};
 use super::core::Core;
@@ -35,13 +37,15 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
     let entry = core.ledger_entry(work);
     let asked = match &work.reply {
         Err(refusal) => Asked::Concluded(refused(refusal)),
-        Ok(_) if work.overtaken.get() => Asked::Silent,
-        Ok(reply) => match forbidden(core, work, reply, &mut slot).await {
-            Some(asked) => asked,
-            None => match core.repeat(work, entry.as_ref()) {
-                Repeat::Unknown => ask(core, work, reply, &mut slot).await,
-                Repeat::Redelivery => Asked::Silent,
-                Repeat::Told(conclusion) => Asked::Concluded(conclusion),
+        Ok(reply) => match behind(core, work, reply, entry.as_ref()) {
+            Some(ahead) => return Box::pin(follow(core, work, slot, reply, ahead)).await,
+            None => match forbidden(core, work, reply, &mut slot).await {
+                Some(asked) => asked,
+                None => match core.repeat(work, entry.as_ref()) {
+                    Repeat::Unknown => ask(core, work, reply, &mut slot).await,
+                    Repeat::Redelivery => Asked::Silent,
+                    Repeat::Told(conclusion) => Asked::Concluded(conclusion),
+                },
             },
         },
     };
@@ -52,7 +56,10 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
             None if silent(work, &ending) => return Fate::Settled,
             None => ending,
         },
-        Asked::Silent => return Fate::Settled,
+        Asked::Silent => {
+            core.has_ended(work);
+            return Fate::Settled;
+        }
         Asked::Abandoned => return Fate::Abandoned,
     };
     conclusion.attempts = conclusion.attempts.saturating_add(work.earlier);
@@ -61,10 +68,10 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
         conclusion.entry = entry.or_else(|| core.ledger_entry(work));
     }
     let news = conclusion.cancel_requested;
-    slot.start_recording().await;
+    slot.start_recording(&work.life);
     let fate = record(core, work, conclusion).await;
     if news && fate == Fate::Abandoned {
-        work.lane.inspect(|lane| core.is_news_again(*lane));
+        work.lane.inspect(|lane| core.news.is_news_again(*lane));
     }
     fate
 }
@@ -79,12 +86,13 @@ async fn postpone<E: Engine, L: Log>(
     ending: Conclusion,
 ) -> Fate {
     core.weigh_delay(work, cause, &ending).await;
-    slot.start_recording().await;
+    slot.start_recording(&work.life);
     match core.write_if_it_fits(work, || core.retry_record(work, tier, cause, &ending)).await {
         Ok(()) => {}
         Err(Unwritten::Gone) => return Fate::Abandoned,
         Err(Unwritten::TooLarge(text)) => return record(core, work, too_large_to_wait(work, ending, &text)).await,
     }
+    core.has_left(work, tier, cause);
     core.metrics.postponed(cause.as_str());
     tracing::debug!(record = %work.record.origin, topic = %core.options.tiers[tier].topic, cause = cause.as_str(), "waits on a retry topic");
     Fate::Settled
@@ -121,6 +129,7 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
         return Fate::Abandoned;
     }
     core.remember(work, conclusion.entry);
+    core.has_ended(work);
     core.metrics.outcome(kind);
     Fate::Settled
 }
@@ -181,11 +190,12 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             }
             Err(error) => error,
         };
+        tries.hurried = core.hurries(work);
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
             Decision::Final if error.verdict == Verdict::NotFound => {
                 slot.park();
                 let question = question(reply, call.target, &identity);
-                let explaining = explain(core, question, &error, &mut tries);
+                let explaining = explain(core, work, question, &error, &mut tries);
                 match Box::pin(leaving.run_until_cancelled(explaining)).await {
                     Some(Ok(asked)) => return asked,
                     Some(Err(delay)) => delay,
@@ -210,7 +220,7 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
             return later(core, Cause::Crowded, call.target, &error, tries);
         }
         let waited = leaving.run_until_cancelled(async {
-            tokio::time::sleep(delay).await;
+            core.pause(work, delay).await;
             slot.unpark().await;
         });
         // What only a bad day needs is boxed: a story is as large as its largest wait, and moved whole when it begins.
@@ -286,7 +296,7 @@ fn applied<E: Engine, L: Log>(
     cancel_requested: bool,
     attempts: u32,
 ) -> Asked {
-    let news = || cancel_requested && work.lane.is_some_and(|lane| core.is_news(lane));
+    let news = || cancel_requested && work.lane.is_some_and(|lane| core.news.is_news(lane));
     if reply.answer.action() == Action::Heartbeat && !news() {
         return Asked::Silent;
     }

@@ -33,6 +33,8 @@ pub(crate) enum Cause {
     Parked,
     /// The engine does not know its domain.
     UnknownDomain,
+    /// An earlier reply to the same attempt has left.
+    Following,
 }
 
 impl Cause {
@@ -48,11 +50,12 @@ impl Cause {
             Self::Crowded => "crowded",
             Self::Parked => "parked",
             Self::UnknownDomain => "unknown_domain",
+            Self::Following => "following",
         }
     }
 
     /// All of them, in the order of their declaration.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Failing,
         Self::Shard,
         Self::NotReady,
@@ -62,13 +65,14 @@ impl Cause {
         Self::Crowded,
         Self::Parked,
         Self::UnknownDomain,
+        Self::Following,
     ];
 
     /// Whether it is the record's own, so that its tries are counted and come to an end.
     pub(crate) const fn counts(self) -> bool {
         match self {
             Self::Failing | Self::NotReady | Self::Unknown | Self::Unasked => true,
-            Self::Shard | Self::Busy | Self::Crowded | Self::Parked | Self::UnknownDomain => false,
+            Self::Shard | Self::Busy | Self::Crowded | Self::Parked | Self::UnknownDomain | Self::Following => false,
         }
     }
 }
@@ -95,7 +99,7 @@ pub(crate) fn next(cause: Cause, stay: Stay, tiers: usize, max_parked: Duration)
         Cause::Unasked => (stay.passed == 0).then_some(0),
         Cause::Shard | Cause::Busy => Some(stay.at.map_or(0, |at| at + 1).min(last)),
         // It has had no fair try yet.
-        Cause::Crowded => Some(stay.at.unwrap_or(0).min(last)),
+        Cause::Crowded | Cause::Following => Some(stay.at.unwrap_or(0).min(last)),
         Cause::Parked | Cause::UnknownDomain => (stay.age < max_parked).then_some(last),
     }
 }

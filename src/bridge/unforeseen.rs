@@ -63,6 +63,8 @@ pub(crate) const fn is_unforeseen_delay(cause: Cause) -> bool {
         Cause::Failing | Cause::Shard | Cause::Busy | Cause::Crowded => false,
         // A domain that fails over, or a right that is missing: unready says so, and all replies to it meet the same.
         Cause::Parked => false,
+        // What it follows was counted, or not, for what it met itself.
+        Cause::Following => false,
     }
 }
 

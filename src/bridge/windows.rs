@@ -1,23 +1,50 @@
 //! How much a worker has in hand: records in calls, records in back-off, records whose outcome is being written, and
-//! the bytes of all of them. Each window has a bound of its own, so that none starves another.
+//! the bytes of all of them. Each window has a bound of its own, so that none starves another; of records being written and of
+//! bytes each partition has no more than a share of what is free, so that one which cannot be written starves no other.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::partitions::Life;
 use super::places::{Place, Places};
+
+/// What a partition has of a window may come to half of what is free there: a third of the window for one alone, and when thirty
+/// cannot be written at once, a sixteenth of it is still free (the rule of shared switch buffers: Choudhury and Hahne, "Dynamic
+/// queue length thresholds"). A third is more than a fast broker needs: at 8 ms 1365 records are 170,000 a second.
+const PART_OF_FREE: usize = 2;
+
+/// What a record takes beside its bytes: the decoded reply and its place in the worker.
+const RECORD_OVERHEAD: usize = 512;
 
 /// The windows of one worker.
 #[derive(Debug)]
 pub(crate) struct Windows {
     calls: Rc<Places>,
     waiting: Rc<Places>,
-    recording: Rc<Places>,
+    recording: Cell<usize>,
+    max_recording: usize,
     records: Cell<usize>,
     bytes: Cell<usize>,
     max_bytes: usize,
     freed: Notify,
+}
+
+/// What one partition has of the windows.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    recording: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+/// Why there is no room for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// Its partition has its share.
+    Share,
+    /// There is none for anybody.
+    All,
 }
 
 impl Windows {
@@ -26,7 +53,8 @@ impl Windows {
         Rc::new(Self {
             calls: Places::new(max_calls),
             waiting: Places::new(max_calls),
-            recording: Places::new(max_recording),
+            recording: Cell::new(0),
+            max_recording,
             records: Cell::new(0),
             bytes: Cell::new(0),
             max_bytes,
@@ -34,14 +62,28 @@ impl Windows {
         })
     }
 
-    /// Room for a record of `size` bytes, if there is some. A record larger than all bytes allowed is let in alone.
-    pub(crate) fn try_room(self: &Rc<Self>, size: usize) -> Option<Room> {
-        if self.bytes.get() > 0 && self.bytes.get() + size > self.max_bytes {
-            return None;
+    /// Room for a record of `size` bytes, if there is some. A record larger than all bytes allowed is let in alone, and one of a
+    /// partition that has nothing in hand wherever there is room at all.
+    pub(crate) fn try_room(self: &Rc<Self>, life: &Rc<Life>, size: usize) -> Result<Room, Full> {
+        let size = size + RECORD_OVERHEAD;
+        let (all, own) = (self.bytes.get(), life.share.bytes.get());
+        let free = self.max_bytes.saturating_sub(all);
+        if own > 0 && PART_OF_FREE * (own + size) > free {
+            return Err(Full::Share);
         }
-        self.bytes.set(self.bytes.get() + size);
+        if all > 0 && size > free {
+            return Err(Full::All);
+        }
+        self.bytes.set(all + size);
+        life.share.bytes.set(own + size);
         self.records.set(self.records.get() + 1);
-        Some(Room { windows: Rc::clone(self), size })
+        Ok(Room { windows: Rc::clone(self), life: Rc::clone(life), size })
+    }
+
+    /// Whether a partition may have one more record written: always one, so that none waits for good.
+    pub(crate) fn may_record(&self, life: &Life) -> bool {
+        let own = life.share.recording.get();
+        own == 0 || PART_OF_FREE * own < self.max_recording.saturating_sub(self.recording.get())
     }
 
     /// A place in the window of calls, if there is one.
@@ -65,13 +107,15 @@ impl Windows {
 #[derive(Debug)]
 pub(crate) struct Room {
     windows: Rc<Windows>,
+    life: Rc<Life>,
     size: usize,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let windows = &self.windows;
+        let (windows, share) = (&self.windows, &self.life.share);
         windows.bytes.set(windows.bytes.get() - self.size);
+        share.bytes.set(share.bytes.get() - self.size);
         windows.records.set(windows.records.get() - 1);
         windows.freed.notify_one();
     }
@@ -83,7 +127,7 @@ pub(crate) struct Slot {
     windows: Rc<Windows>,
     call: Option<Place>,
     waiting: Option<Place>,
-    recording: Option<Place>,
+    recording: Option<Rc<Life>>,
 }
 
 impl Slot {
@@ -107,53 +151,31 @@ impl Slot {
         self.waiting = None;
     }
 
-    /// Leaves the window of calls for the window of outcomes being written.
-    pub(crate) async fn start_recording(&mut self) {
-        self.recording = Some(self.windows.recording.take().await);
+    /// Leaves the window of calls for that of outcomes being written. At once: how many a partition may have there was asked
+    /// when its record was taken up, and whoever is called must not wait with a place among the calls.
+    pub(crate) fn start_recording(&mut self, life: &Rc<Life>) {
+        let windows = &self.windows;
+        windows.recording.set(windows.recording.get() + 1);
+        life.share.recording.set(life.share.recording.get() + 1);
+        self.recording = Some(Rc::clone(life));
         self.call = None;
         self.waiting = None;
-        self.windows.freed.notify_one();
+        windows.freed.notify_one();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        let windows = &self.windows;
+        if let Some(life) = self.recording.take() {
+            windows.recording.set(windows.recording.get() - 1);
+            life.share.recording.set(life.share.recording.get() - 1);
+        }
         self.call = None;
-        self.windows.freed.notify_one();
+        windows.freed.notify_one();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_and_bytes_in_hand_are_bounded() {
-        let windows = Windows::new(2, 2, 100);
-        let first = windows.try_room(60).expect("room");
-        assert!(windows.try_room(60).is_none(), "too many bytes");
-        let second = windows.try_room(40).expect("room");
-        assert_eq!(windows.in_hand(), (2, 100));
-        drop((first, second));
-        let alone = windows.try_room(1_000);
-        assert!(alone.is_some(), "a huge record goes alone, not never");
-        assert!(windows.try_room(1).is_none());
-        let slots = (windows.try_slot(), windows.try_slot());
-        assert!(slots.0.is_some() && slots.1.is_some());
-        assert!(windows.try_slot().is_none(), "too many calls");
-    }
-
-    #[tokio::test]
-    async fn a_record_in_back_off_leaves_its_place_to_others() {
-        let windows = Windows::new(1, 1, 100);
-        let mut waiting = windows.try_slot().expect("room");
-        waiting.park();
-        let mut other = windows.try_slot().expect("the place was given up");
-        other.park();
-        assert!(windows.try_slot().is_none(), "the back-off window is bounded too: the second keeps its place");
-        drop(other);
-        waiting.unpark().await;
-        waiting.start_recording().await;
-        assert!(windows.try_slot().is_some(), "outcomes are written outside the window of calls");
-    }
-}
+#[path = "windows_tests.rs"]
+mod tests;

@@ -1,9 +1,13 @@
 //! One record on its way to its outcome, and what became of it.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
+use tokio::time::Instant;
+
 use super::floodgate::Taken;
+use super::lanes::Laned;
+use super::named::Named;
 use super::partitions::Life;
 use super::seams::{Epoch, PartitionId};
 use super::windows::Room;
@@ -32,8 +36,9 @@ pub(crate) struct Work {
     pub(crate) passed: usize,
     /// Ends when the record's partition is taken away.
     pub(crate) life: Rc<Life>,
-    /// A later heartbeat of the same activity is in hand already: this one has nothing left to say.
-    pub(crate) overtaken: Cell<bool>,
+    /// When it was taken up, if it had to wait for earlier replies to its activity. What it waits for itself counts from then:
+    /// the waits of one activity's replies must not add up.
+    pub(crate) queued_at: Option<Instant>,
     /// The token that names with an attempt stand for, once it was looked up.
     pub(crate) found: OnceCell<Box<Target>>,
     /// Its part in telling whether its topic is flooded.
@@ -56,6 +61,15 @@ impl Work {
     /// Whether it is a heartbeat.
     pub(crate) fn is_heartbeat(&self) -> bool {
         self.reply.as_ref().is_ok_and(|reply| reply.answer.action() == Action::Heartbeat)
+    }
+}
+
+impl Laned for Rc<Work> {
+    type Beat = Named;
+
+    fn beat(&self) -> Option<Named> {
+        let reply = self.reply.as_ref().ok()?;
+        (reply.answer.action() == Action::Heartbeat).then(|| Named::of(&reply.target))
     }
 }
 

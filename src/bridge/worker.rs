@@ -16,7 +16,7 @@ use super::core::{Core, Shared};
 use super::lanes::Lanes;
 use super::options::{Options, Reads};
 use super::partitions::{Delivered, Partition, Partitions};
-use super::seams::{Command, Control, Engine, Log, Piece, Received};
+use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Piece, Received};
 use super::watch::{ENGINE, watch};
 use super::windows::{Slot, Windows};
 use super::work::{Fate, Work};
@@ -25,6 +25,7 @@ use crate::admin::BreakerGauge;
 mod first_look;
 mod flood;
 mod handover;
+mod holds;
 mod intake;
 mod opening;
 mod story;
@@ -70,6 +71,8 @@ struct Worker<E, L> {
     ready: VecDeque<Rc<Work>>,
     /// Records delivered and not looked at yet.
     backlog: VecDeque<Delivered>,
+    /// Partitions that are held back, probably for a moment: nothing is read meanwhile.
+    short: Vec<(PartitionId, Epoch)>,
     running: FuturesUnordered<LocalBoxFuture<'static, (Rc<Work>, Fate)>>,
     leaving: Option<Leaving>,
     /// Ledgers that are being read.
@@ -129,6 +132,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             lanes: Lanes::new(options.max_lane_depth),
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
+            short: Vec::new(),
             running: FuturesUnordered::new(),
             leaving: None,
             openings: Vec::new(),
@@ -162,6 +166,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 && self.ready.is_empty()
                 && drain_until.is_none()
                 && core.gate.admits()
+                && self.short.is_empty()
+                && self.partitions.held_bytes() < core.options.max_in_flight_bytes
                 && !(self.opens_soon() && self.partitions.hold_for_ledgers());
             tokio::select! {
                 biased;
@@ -203,9 +209,6 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         if let Some(partition) = self.partitions.current(work.partition, work.epoch) {
             partition.started += 1;
         }
-        if let Some(lane) = work.lane.filter(|_| work.is_heartbeat()) {
-            work.overtaken.set(self.lanes.waiting(lane).any(|later| later.is_heartbeat()));
-        }
         self.running.push(story(Rc::clone(&self.core), work, slot).boxed_local());
     }
 
@@ -229,14 +232,20 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Stories seldom end alone: a packet of the engine's answers many. Without a turn of the whole loop for each.
     fn finish_more(&mut self) {
         for _ in 0..MAX_FINISHES {
-            let Some(Some((work, fate))) = self.running.next().now_or_never() else { return };
+            let Some(Some((work, fate))) = self.running.next().now_or_never() else { break };
             self.finish(&work, fate);
+        }
+        if !self.short.is_empty() {
+            self.retry_short_holds();
         }
     }
 
     fn leave_lane(&mut self, work: &Work) {
         if let Some(lane) = work.lane {
             self.ready.extend(self.lanes.leave(lane));
+            if self.core.any_crowded() && !self.lanes.is_crowded(lane) {
+                self.core.no_longer_crowded(lane);
+            }
         }
     }
 
@@ -248,6 +257,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
         self.open_overdue();
         self.pause_slow_openings();
+        self.pause_short_holds();
         self.tend_floods();
         self.retry_held();
         // One reply goes first, but with none in hand there is none to wait for: an idle process is ready.
@@ -281,7 +291,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     fn report(&self) {
         let Core { options, metrics, gate, .. } = &*self.core;
         let (records, bytes) = self.windows.in_hand();
-        metrics.in_flight(options.worker, records, bytes);
+        metrics.in_flight(options.worker, records, bytes + self.partitions.held_bytes());
+        self.report_holds();
         metrics.unknown_domain(options.worker, self.core.unresolved_replies.get());
         metrics.breaker(
             options.worker,

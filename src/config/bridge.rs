@@ -17,19 +17,19 @@ section! {
         pub max_in_flight: usize = 256,
 
         // 256 records of 128 KiB, or 16 of the largest: what a container of 128 MiB can hold beside everything else.
-        /// Bytes of one worker's records in hand at once.
+        /// Bytes of one worker's records in hand at once, and of those that are held back. One partition has at most half of what is free.
         pub max_in_flight_bytes: usize = 32 * 1024 * 1024,
 
         // Acknowledgements take milliseconds and arrive in bulk: at 50,000 records a second and 8 ms some 400 are waited for.
-        /// Records of one worker whose outcome is being written.
+        /// Records of one worker whose outcome is being written. One partition has at most half of what is free.
         pub max_recording: usize = 4096,
 
         // What one stuck record may cause to be repeated after a crash, and what its partition holds in memory.
         /// How far a partition may be ahead of its oldest unsettled record, in records.
         pub max_gap: usize = 10_000,
 
-        // Replies of one activity are handled one after the other; more than a few heartbeats waiting is a fault.
-        /// Replies of one activity that may wait for each other.
+        // Replies of one activity are handled one after the other, and an activity has one answer: more than a few is a fault.
+        /// Answers to one activity that may wait for each other in place; with more of them, none does and they leave for a retry topic.
         pub max_lane_depth: usize = 64,
 
         // Cadence's limit. Above it the server says OK and fails the activity.

@@ -14,7 +14,7 @@ use handback::bridge::seams::{
     ReadBack, Reading, Received, Wiring,
 };
 use handback::bridge::sight::{Reach, Sight};
-use handback::bridge::{self, Ailing, Ending, Intake, Options, Shared};
+use handback::bridge::{self, Ailing, Ending, Intake, Options, Postponed, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
 use handback::wire::{Headers, Origin, OutRecord, Record, Target};
@@ -113,6 +113,7 @@ pub(crate) async fn play<E: Engine + 'static>(
         health: Arc::new(Health::new()),
         limiter: None,
         ailing: Ailing::default(),
+        postponed: Postponed::default(),
         wall_clock: || NOW_MS,
     };
     let options = Options::new(settings, 0, "counts".into(), 1);

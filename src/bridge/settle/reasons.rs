@@ -35,9 +35,9 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn begin<E: Engine, L: Log>(core: &Core<E, L>) -> Self {
+    pub(super) fn begin<E: Engine, L: Log>(core: &Core<E, L>, work: &Work) -> Self {
         let schedule = Schedule::new(core.options.retry, core.began());
-        Self { until: Instant::now() + core.looks.policy.wait, schedule }
+        Self { until: began(work) + core.looks.policy.wait, schedule }
     }
 
     /// How often it has waited.
@@ -46,12 +46,17 @@ impl Waiting {
     }
 
     /// How long to wait before the next look: soon at first, then slowly, and once more at the end. `None` when it has
-    /// waited long enough.
-    fn next<E: Engine, L: Log>(&mut self, core: &Core<E, L>) -> Option<Duration> {
+    /// waited long enough, or too many wait behind it.
+    fn next<E: Engine, L: Log>(&mut self, core: &Core<E, L>, work: &Work) -> Option<Duration> {
         let (Next::Retry(delay) | Next::Spent(delay)) = self.schedule.failed(false, core.random());
         let left = self.until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(delay.min(left))
+        (!left.is_zero() && !core.hurries(work)).then_some(delay.min(left))
     }
+}
+
+/// When the waits of a record began: it may have waited for earlier replies to its activity, which had the same to wait for.
+fn began(work: &Work) -> Instant {
+    work.queued_at.unwrap_or_else(Instant::now)
 }
 
 /// What a look before the call led to.
@@ -72,7 +77,7 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
     slot: &mut Slot,
     tries: &mut Tries<'a>,
 ) -> Result<(), Asked> {
-    let mut waiting = Waiting::begin(core);
+    let mut waiting = Waiting::begin(core, work);
     // Good replies do not wait for those that look.
     slot.park();
     loop {
@@ -81,7 +86,7 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             Ok(Seen::Fresh(sight)) => {
                 // Looks that failed before are no calls that may have been applied, and what held the record has passed.
                 *tries = Tries::default();
-                by_sight(core, &question, &sight, &mut waiting).await
+                by_sight(core, work, &question, &sight, &mut waiting).await
             }
             Err(Unseen::Crowded) if core.may_spill() => {
                 let ending = Conclusion::exhausted("too many others waited for a look into their workflows".to_owned());
@@ -94,11 +99,13 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             }
             Err(Unseen::Failed(pass, error)) if is_denied(&error) => {
                 drop(pass);
+                tries.hurried = core.hurries(work);
                 tries.unready = Some(Box::new(core.denied(&domain(question.target), &error)));
                 let decision = tries.slowly(core, Cause::Parked);
                 unseen(core, work, &question, &error, decision, tries).await
             }
             Err(Unseen::Failed(pass, error)) => {
+                tries.hurried = core.hurries(work);
                 let decision = decide(core, work, reply, pass, &error, tries);
                 unseen(core, work, &question, &error, decision, tries).await
             }
@@ -116,7 +123,7 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
             Looked::Wait(delay) => delay,
         };
         tracing::debug!(record = %work.record.origin, ?delay, "looking again before the engine is called");
-        tokio::time::sleep(delay).await;
+        core.pause(work, delay).await;
     }
 }
 
@@ -148,6 +155,7 @@ fn may_go_unseen(question: &Question<'_>, error: &CallError) -> bool {
 
 async fn by_sight<E: Engine, L: Log>(
     core: &Core<E, L>,
+    work: &Work,
     question: &Question<'_>,
     sight: &Sight,
     waiting: &mut Waiting,
@@ -156,15 +164,15 @@ async fn by_sight<E: Engine, L: Log>(
     match question.judge(sight) {
         Judgement::Final(known) => Looked::Ended(concluded(known, 0, None)),
         Judgement::Open(pending) if cancels && pending.state != PendingState::CancelRequested => {
-            waiting.next(core).map_or_else(|| Looked::Ended(unasked()), Looked::Wait)
+            waiting.next(core, work).map_or_else(|| Looked::Ended(unasked()), Looked::Wait)
         }
         Judgement::Open(pending) => answer(question.target, sight, pending),
         Judgement::NotYet if beats(question) => Looked::Ended(ended(OutcomeKind::NotFound, NOT_BEGUN, 0)),
         Judgement::NotYet => {
             let spent = || Looked::Ended(Asked::Later(Cause::NotReady, Conclusion::exhausted(NOT_BEGUN.to_owned())));
-            waiting.next(core).map_or_else(spent, Looked::Wait)
+            waiting.next(core, work).map_or_else(spent, Looked::Wait)
         }
-        Judgement::Unseen => match why(core, question).await {
+        Judgement::Unseen => match why(core, question, work.queued_at).await {
             Why::Known(known) => Looked::Ended(concluded(known, 0, None)),
             Why::Open | Why::NotYet => Looked::Wait(core.options.retry.initial),
         },
@@ -221,12 +229,13 @@ fn answer(target: &Target, sight: &Sight, pending: &Pending) -> Looked {
 /// shows that what it answers is open or will be.
 pub(super) async fn explain<E: Engine, L: Log>(
     core: &Core<E, L>,
+    work: &Work,
     question: Question<'_>,
     error: &CallError,
     tries: &mut Tries<'_>,
 ) -> Result<Asked, Duration> {
     let attempts = tries.attempts() + 1;
-    match why(core, &question).await {
+    match why(core, &question, work.queued_at).await {
         Why::Known(mut known) => {
             if known.outcome == OutcomeKind::NotFound {
                 known.detail = format!("{}: {}; {}", error.status, error.message, known.detail);
@@ -243,9 +252,9 @@ pub(super) async fn explain<E: Engine, L: Log>(
             if beats(&question) {
                 return Ok(ended(OutcomeKind::NotFound, detail, attempts));
             }
-            let waiting = tries.waiting.get_or_insert_with(|| Box::new(Waiting::begin(core)));
+            let waiting = tries.waiting.get_or_insert_with(|| Box::new(Waiting::begin(core, work)));
             let spent = || Conclusion { attempts, ..Conclusion::exhausted(detail.to_owned()) };
-            waiting.next(core).map_or_else(|| Ok(Asked::Later(Cause::NotReady, spent())), Err)
+            waiting.next(core, work).map_or_else(|| Ok(Asked::Later(Cause::NotReady, spent())), Err)
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Tries<'a> {
     pub(super) ambiguous: bool,
     /// How often and how long an attempt was called that was not there yet.
     pub(super) waiting: Option<Box<Waiting>>,
+    /// Too many wait behind it for another try in place.
+    pub(super) hurried: bool,
     /// An odd answer to this record had the wiring probed before.
     pub(super) suspected: bool,
     /// Slow waits for somebody to mend something.
@@ -52,19 +54,24 @@ impl Tries<'_> {
     /// What to do after a call that failed for a transient reason.
     pub(super) fn failed<E: Engine, L: Log>(&mut self, core: &Core<E, L>, busy: bool) -> Decision {
         let fresh = || Box::new(Schedule::new(core.options.retry, core.began()));
+        let now = core.gate.now();
         if self.schedule.is_none() {
             (self.shut, self.busy) = (core.gate.times_shut(), false);
+            // It may be the last one too, where many wait behind it.
+            self.failed_at = (now, now);
         }
         self.busy |= busy;
-        self.failed_at = (self.failed_at.1, core.gate.now());
+        self.failed_at = (self.failed_at.1, now);
         match self.schedule.get_or_insert_with(fresh).failed(busy, core.random()) {
-            Next::Retry(delay) => Decision::Wait(delay),
+            Next::Retry(delay) if !self.hurried => Decision::Wait(delay),
             // What failed while the engine was unwell was not the record's fault: it begins anew.
             Next::Spent(_) if core.has_tiers() && self.anew < MAX_ANEW && self.shut != core.gate.times_shut() => {
                 (self.schedule, self.anew) = (None, self.anew + 1);
                 Decision::Wait(core.options.retry.max)
             }
-            Next::Spent(delay) => Decision::Spent(if self.busy { Cause::Busy } else { Cause::Failing }, delay),
+            Next::Retry(delay) | Next::Spent(delay) => {
+                Decision::Spent(if self.busy { Cause::Busy } else { Cause::Failing }, delay)
+            }
         }
     }
 
@@ -72,7 +79,7 @@ impl Tries<'_> {
     pub(super) fn slowly<E: Engine, L: Log>(&mut self, core: &Core<E, L>, cause: Cause) -> Decision {
         self.slow += 1;
         let delay = core.options.retry.spent;
-        if self.slow < MAX_SLOW { Decision::Wait(delay) } else { Decision::Spent(cause, delay) }
+        if self.slow < MAX_SLOW && !self.hurried { Decision::Wait(delay) } else { Decision::Spent(cause, delay) }
     }
 }
 

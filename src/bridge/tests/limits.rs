@@ -80,7 +80,8 @@ fn calls_in_flight_are_bounded_by_records() {
 #[test]
 fn records_in_hand_are_bounded_by_bytes() {
     play_with(
-        |options, _| options.max_in_flight_bytes = 3 * complete("a000").size() + 10,
+        // A partition has a third of them; a record takes 512 bytes beside its own.
+        |options, _| options.max_in_flight_bytes = 9 * (complete("a000").size() + 512) + 10,
         async |stage| {
             stage.engine.on_call(|_| Step::after(millis(10), Step::Ok));
             stage.deliver(P0, (100..160).map(|n| complete(&format!("a{n}"))));
@@ -111,7 +112,7 @@ fn outcomes_being_written_are_bounded() {
             stage.log.always(OUTCOMES, Act::Held);
             stage.deliver(P0, completes(0..50));
             stage.pass(seconds(5)).await;
-            assert_eq!(stage.engine.total(), 8, "five being written, three answered and waiting to be");
+            assert!(stage.engine.total() <= 5, "{} answered and not written", stage.engine.total());
             stage.log.release(OUTCOMES);
             stage.eventually_stored(P0, 50).await;
         },

@@ -8,6 +8,7 @@ mod weather;
 
 mod books;
 mod clocks;
+mod crowded_lanes;
 mod crowds;
 mod domains;
 mod endings;
@@ -30,4 +31,5 @@ pub(crate) mod secrets;
 mod shards;
 mod shared_looks;
 mod sizes;
+mod unwritable;
 mod writing;

@@ -18,7 +18,7 @@ use super::model::EngineModel;
 pub(super) use super::time::{millis, seconds, wall_clock};
 use crate::admin::{Health, Metrics};
 use crate::bridge::seams::{Control, PartitionId, Received};
-use crate::bridge::{Ailing, Ending, Intake, Options, Reads, Shared, Tier, run};
+use crate::bridge::{Ailing, Ending, Intake, Options, Postponed, Reads, Shared, Tier, run};
 use crate::config::Settings;
 use crate::wire::{
     Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Origin, OutRecord, Outcome, Record,
@@ -121,6 +121,7 @@ impl Stage {
             health: Arc::new(Health::new()),
             limiter: None,
             ailing: Ailing::default(),
+            postponed: Postponed::default(),
             wall_clock,
         };
         set(&mut options, &mut shared);

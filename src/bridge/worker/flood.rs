@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::Worker;
-use crate::bridge::partitions::Partition;
+use crate::bridge::partitions::{Hold, Partition};
 use crate::bridge::seams::{Command, Engine, Log, PartitionId};
 
 impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
@@ -17,13 +17,13 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Pauses the partitions of stopped topics, as those are that hold records back. [`Worker::retry_held`] reads them again.
     pub(super) fn hold_flooded(&mut self) {
         let core = Rc::clone(&self.core);
-        self.hold_where(|id, _| core.floodgate.is_stopped(id));
+        self.hold_where(Hold::Flood, |id, _| core.floodgate.is_stopped(id));
     }
 
     /// In a trial each partition gives one reply at a time: one that is full of rubbish must not speak for all.
     pub(super) fn hold_tried(&mut self, id: PartitionId) {
         if self.core.floodgate.is_tried(id) {
-            self.hold_where(|other, _| other == id);
+            self.hold_where(Hold::Flood, |other, _| other == id);
         }
     }
 
@@ -44,8 +44,8 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
     }
 
-    pub(super) fn hold_where(&mut self, these: impl Fn(PartitionId, &Partition) -> bool) {
-        let held = self.partitions.block(these);
+    pub(super) fn hold_where(&mut self, hold: Hold, these: impl Fn(PartitionId, &Partition) -> bool) {
+        let held = self.partitions.block(hold, these);
         if !held.is_empty() && !self.paused {
             self.core.log.command(Command::Pause(held));
         }

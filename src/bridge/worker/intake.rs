@@ -1,24 +1,33 @@
 //! How delivered records are taken up: read, put into the lane of their activity, or held back.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Worker;
 use super::story::decode;
 use crate::bridge::core::Core;
+use crate::bridge::lanes::{Entered, Occupied};
 use crate::bridge::options::Reads;
-use crate::bridge::partitions::Delivered;
+use crate::bridge::partitions::{Delivered, Hold, Partition};
 use crate::bridge::seams::{Command, Engine, Epoch, Log, PartitionId, Received};
+use crate::bridge::windows::{Full, Room, Windows};
 use crate::bridge::work::Work;
-use crate::wire::{Origin, Record, Refusal, RefusalCode, Reply, RetryState};
+use crate::wire::{Action, Origin, Record, Refusal, RefusalCode, Reply, RetryState};
+
+/// How long nothing is read when a partition waits for writes or bytes, before it is paused and the others are read on. A pause
+/// throws away what was fetched ahead, and a resume takes up to a second; acknowledgements take milliseconds.
+const SHORT: Duration = Duration::from_millis(500);
 
 /// What became of a delivered record.
 enum TakenUp {
     Yes,
     /// Too many bytes in hand.
     NoRoom(Delivered),
-    /// Its partition or its lane is as far ahead as it may be, or it is not due yet.
-    Blocked(Delivered),
+    /// Its partition is held back.
+    Blocked(Delivered, Hold),
 }
 
 /// A record that was read.
@@ -50,8 +59,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             let Some(delivered) = self.backlog.pop_front() else { return };
             let (id, epoch) = (delivered.received.partition, delivered.received.epoch);
             // Behind what is held back already: an offset that was passed over would count as delivered.
-            if self.partitions.open(id, epoch).is_some_and(|partition| partition.blocked) {
-                self.block(id, epoch, delivered);
+            if let Some(partition) = self.partitions.open(id, epoch).filter(|partition| partition.blocked) {
+                let hold = partition.hold.map_or(Hold::Ahead, |(hold, _)| hold);
+                self.block(id, epoch, delivered, hold);
                 continue;
             }
             match self.take_up(delivered) {
@@ -60,7 +70,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                     self.backlog.push_front(back);
                     return;
                 }
-                TakenUp::Blocked(back) => self.block(id, epoch, back),
+                TakenUp::Blocked(back, hold) => self.block(id, epoch, back, hold),
             }
         }
     }
@@ -71,19 +81,18 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let (id, epoch) = (received.partition, received.epoch);
         // Read under an assignment that has ended: the new owner has it.
         let Some(partition) = self.partitions.open(id, epoch) else { return TakenUp::Yes };
-        if partition.is_opening()
-            || partition.offsets.gap() >= self.core.options.max_gap
-            || !self.core.floodgate.admits(id)
-            || self.core.early_by(&delivered) > 0
-        {
-            return TakenUp::Blocked(delivered);
-        }
-        let Some(room) = self.windows.try_room(received.record.size()) else { return TakenUp::NoRoom(delivered) };
+        let room = match room_for(&self.core, &self.windows, partition, &delivered) {
+            Ok(Some(room)) => room,
+            Ok(None) => return TakenUp::NoRoom(delivered),
+            Err(hold) => return TakenUp::Blocked(delivered, hold),
+        };
         let Origin { offset, timestamp_ms, .. } = received.record.origin;
         let arrived = read(&self.core, received, *at_ms);
         let lane = arrived.reply.as_ref().ok().map(|reply| reply.target.lane());
-        if lane.is_some_and(|lane| self.lanes.is_full(lane)) {
-            return TakenUp::Blocked(delivered);
+        let occupied = lane.map_or(Occupied::No, |lane| self.lanes.occupied(lane));
+        // What fills a lane leaves with what is before it, for a retry topic; a heartbeat takes no place.
+        if occupied == Occupied::Full && !arrived.is_heartbeat() && !self.core.may_spill() {
+            return TakenUp::Blocked(delivered, Hold::Lane);
         }
         if !partition.offsets.deliver(offset, timestamp_ms) {
             return TakenUp::Yes;
@@ -96,7 +105,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         let record = restored.unwrap_or(delivered.received.record);
         let life = Rc::clone(&partition.life);
         let taken = self.core.floodgate.take(id);
-        let (overtaken, found) = (Cell::new(false), OnceCell::new());
+        let queued_at = (occupied != Occupied::No).then(Instant::now);
         let work = Rc::new(Work {
             record,
             partition: id,
@@ -109,54 +118,147 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             earlier,
             passed,
             life,
-            overtaken,
-            found,
+            queued_at,
+            found: OnceCell::new(),
             taken,
             _room: room,
         });
         self.core.weigh_refusal(&work);
-        self.ready.extend(match lane {
-            Some(lane) => self.lanes.enter(lane, work),
-            None => Some(work),
-        });
+        self.enter(work);
         TakenUp::Yes
     }
 
+    /// Puts a record into its lane.
+    fn enter(&mut self, work: Rc<Work>) {
+        let Some(lane) = work.lane else { return self.ready.push_back(work) };
+        match self.lanes.enter(lane, work) {
+            Entered::Starts(work) => return self.ready.push_back(work),
+            Entered::Waits => {}
+            Entered::Replaces(older) => self.pass_over(&older),
+        }
+        if self.lanes.is_crowded(lane) {
+            self.core.crowd(lane);
+        }
+    }
+
+    /// A heartbeat that a newer one of its attempt has overtaken: nothing is to be said or recorded.
+    fn pass_over(&mut self, work: &Work) {
+        if let Some(partition) = self.partitions.current(work.partition, work.epoch) {
+            partition.offsets.settle(work.offset);
+            self.core.ended_well(work);
+        }
+    }
+
     /// Holds a record back and pauses its partition, unless that is soon over.
-    fn block(&mut self, id: PartitionId, epoch: Epoch, delivered: Delivered) {
-        let soon = self.opens_soon();
+    fn block(&mut self, id: PartitionId, epoch: Epoch, delivered: Delivered, hold: Hold) {
         let Some(partition) = self.partitions.open(id, epoch) else { return };
         partition.held.push_back(delivered);
         partition.blocked = true;
-        if soon && partition.is_opening() {
+        partition.hold.get_or_insert_with(|| (hold, Instant::now()));
+        self.pause_if_long(id, epoch);
+    }
+
+    /// Pauses a partition that is held back, unless that is soon over.
+    fn pause_if_long(&mut self, id: PartitionId, epoch: Epoch) {
+        let opens_soon = self.opens_soon();
+        let Some(partition) = self.partitions.open(id, epoch).filter(|partition| !partition.paused) else { return };
+        let Some((hold, since)) = partition.hold else { return };
+        if opens_soon && partition.is_opening() {
             return;
         }
-        if !std::mem::replace(&mut partition.paused, true) && !self.paused {
+        if hold.is_short() && since.elapsed() < SHORT {
+            if !self.short.contains(&(id, epoch)) {
+                self.short.push((id, epoch));
+            }
+            return;
+        }
+        partition.paused = true;
+        if !self.paused {
             self.core.log.command(Command::Pause(vec![id]));
+        }
+    }
+
+    /// Pauses partitions for which writes or bytes were waited for in vain.
+    pub(super) fn pause_short_holds(&mut self) {
+        for (id, epoch) in std::mem::take(&mut self.short) {
+            if self.partitions.open(id, epoch).is_some_and(|partition| partition.blocked) {
+                self.pause_if_long(id, epoch);
+            }
+        }
+    }
+
+    /// Tries what waits for writes or bytes, because some have ended.
+    pub(super) fn retry_short_holds(&mut self) {
+        for (id, epoch) in std::mem::take(&mut self.short) {
+            self.retry_partition(id, epoch);
         }
     }
 
     /// Tries the records that are held back again, oldest first, and reads on where none is left.
     pub(super) fn retry_held(&mut self) {
         for (id, epoch) in self.partitions.blocked() {
-            for _ in 0..self.turns(id) {
-                let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
-                let back = match next.map(|delivered| self.take_up(delivered)) {
-                    Some(TakenUp::Yes) => continue,
-                    Some(TakenUp::NoRoom(back) | TakenUp::Blocked(back)) => Some(back),
-                    None => None,
-                };
-                let Some(partition) = self.partitions.open(id, epoch) else { break };
-                partition.blocked = back.is_some();
-                if let Some(back) = back {
-                    partition.held.push_front(back);
-                }
-                if !partition.blocked && std::mem::replace(&mut partition.paused, false) && !self.paused {
+            self.retry_partition(id, epoch);
+        }
+    }
+
+    fn retry_partition(&mut self, id: PartitionId, epoch: Epoch) {
+        for _ in 0..self.turns(id) {
+            let next = self.partitions.open(id, epoch).and_then(|partition| partition.held.pop_front());
+            let back = match next.map(|delivered| self.take_up(delivered)) {
+                Some(TakenUp::Yes) => continue,
+                Some(TakenUp::NoRoom(back)) => Some((back, Hold::Bytes)),
+                Some(TakenUp::Blocked(back, hold)) => Some((back, hold)),
+                None => None,
+            };
+            let Some(partition) = self.partitions.open(id, epoch) else { return };
+            partition.blocked = back.is_some();
+            let Some((back, hold)) = back else {
+                partition.hold = None;
+                if std::mem::replace(&mut partition.paused, false) && !self.paused {
                     self.core.log.command(Command::Resume(vec![id]));
                 }
-                break;
-            }
+                return;
+            };
+            partition.held.push_front(back);
+            let since = partition.hold.map_or_else(Instant::now, |(_, since)| since);
+            partition.hold = Some((hold, since));
+            return self.pause_if_long(id, epoch);
         }
+    }
+}
+
+impl Arrived {
+    fn is_heartbeat(&self) -> bool {
+        self.reply.as_ref().is_ok_and(|reply| reply.answer.action() == Action::Heartbeat)
+    }
+}
+
+/// Room for a record of a partition; `None` when nothing more can be in hand, and otherwise why the partition is held back.
+fn room_for<E: Engine, L: Log>(
+    core: &Core<E, L>,
+    windows: &Rc<Windows>,
+    partition: &Partition,
+    delivered: &Delivered,
+) -> Result<Option<Room>, Hold> {
+    if partition.is_opening() {
+        return Err(Hold::Ledger);
+    }
+    if partition.offsets.gap() >= core.options.max_gap {
+        return Err(Hold::Ahead);
+    }
+    if !core.floodgate.admits(delivered.received.partition) {
+        return Err(Hold::Flood);
+    }
+    if core.early_by(delivered) > 0 {
+        return Err(Hold::NotDue);
+    }
+    if !windows.may_record(&partition.life) {
+        return Err(Hold::Writing);
+    }
+    match windows.try_room(&partition.life, delivered.received.record.size()) {
+        Ok(room) => Ok(Some(room)),
+        Err(Full::All) => Ok(None),
+        Err(Full::Share) => Err(Hold::Bytes),
     }
 }
 

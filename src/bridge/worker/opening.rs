@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use super::Worker;
+use crate::bridge::partitions::Hold;
 use crate::bridge::seams::{Engine, Log, PartitionId, Piece, ReadBack, Reading, Remembered};
 
 /// A ledger is usually read in less than this. So long nothing more is taken from the consumer once replies wait for it,
@@ -95,7 +96,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Pauses partitions whose ledger takes longer.
     pub(super) fn pause_slow_openings(&mut self) {
         if !self.opens_soon() {
-            self.hold_where(|_, partition| partition.blocked);
+            self.hold_where(Hold::Ledger, |_, partition| partition.blocked && partition.is_opening());
         }
     }
 
