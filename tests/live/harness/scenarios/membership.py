@@ -1,14 +1,53 @@
-"""What a broker does not let a member do: read a topic that it may describe."""
+"""What a broker does not let a member do: join its group, or read a topic that it may describe."""
 
 import time
 
+from confluent_kafka import Consumer
+
+from .. import build
 from ..books import equal, true
 from ..bridge import Bridge
 from ..pair import reason_with
-from ..procs import Failed, wait_for
+from ..procs import Failed, Proc, wait_for
 from ..stack import Stack
 from . import new_id, scenario
 from .secure import PASSWORD, login, rights
+
+
+@scenario("refused-member", own_bridge=True, beside=True)
+def refused_member(stack: Stack) -> str:
+    """a group that does not take the process in: unready with reason and remedy, `check` says it too; taken in, it goes on"""
+    topics, brokers = stack.beside["refused"], stack.kafka.brokers
+    stranger = _stranger(brokers, "handback-refused", topics["replies"])
+    bridges = [Bridge("handback-refused", "handback-refused", stack.cadence, brokers, topics),
+               Bridge("handback-too-short", "handback-too-short", stack.cadence, brokers, topics, {"kafka": {"session_timeout": "900ms"}, "bridge": {"revoke_timeout": "500ms", "drain_timeout": "500ms"}})]
+    try:
+        said = [_unready(bridges[0], "assignor", "kafka.group_id"), _unready(bridges[1], "kafka.session_timeout")]
+        _check_says(bridges[0], "handback-refused", "INCONSISTENT_GROUP_PROTOCOL")
+        _check_says(bridges[1], "kafka.session_timeout", "group.min.session.timeout.ms")
+        equal("/livez", [bridge.get("/livez")[0] for bridge in bridges], [200, 200])
+        stranger.close()
+        bridges[0].wait_ready()
+        workflow = new_id("refused")
+        stack.worker.start("Single", workflow, {"script": stack.script([], topics=topics), "want": "string"})
+        request = stack.request_of(workflow, topics=topics)
+        stack.sender.reply(request, result="taken in")
+        equal("what the workflow saw", stack.worker.result(workflow), {"kind": "value", "value": "taken in", "details": None})
+        for bridge in bridges:
+            bridge.drain()
+        return "; ".join(said)
+    finally:
+        for bridge in bridges:
+            bridge.proc.stop(1)
+
+
+def _stranger(brokers: str, group: str, topics: list[str]) -> Consumer:
+    """A member with an assignor that handback does not have."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": group, "partition.assignment.strategy": "range",
+                         "session.timeout.ms": 30_000, "enable.auto.commit": False, "log_level": 0})
+    consumer.subscribe(topics)
+    wait_for("the stranger to be a member", lambda: consumer.poll(0.2) or consumer.assignment(), 30, every=0)
+    return consumer
 
 
 def _unready(bridge: Bridge, *words: str) -> str:
@@ -25,6 +64,13 @@ def _stays(bridge: Bridge, topics: list[str], seconds: float = 12) -> None:
         status, text = bridge.get("/readyz")
         true(f"/readyz goes on naming {topics}", status == 503 and all(topic in text for topic in topics), (status, text))
         time.sleep(0.2)
+
+
+def _check_says(bridge: Bridge, *words: str) -> None:
+    proc = Proc(f"check-{bridge.name}", [build.handback(), "--config", bridge.file, "check"])
+    code = proc.wait(60)
+    said = proc.log.read_text()
+    true(f"`check` does not pass and says {words}", code != 0 and all(word in said for word in words), (code, said))
 
 
 @scenario("unreadable", own_bridge=True, beside=True)
