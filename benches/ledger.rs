@@ -93,6 +93,7 @@ fn load(brokers: &str, topic: &str, entries: u64) -> (f64, f64) {
         topic: topic.into(),
         reply_topics: vec!["activity-replies".to_owned()],
         lookup_timeout: Duration::from_secs(10),
+        load_timeout: Duration::from_secs(30),
     };
     let LedgerReader { asks, mut pieces } = spawn(spec).unwrap();
     let mut ledger = Ledger::new(BOUNDS);

@@ -65,6 +65,7 @@ pub(crate) fn consumer_spec(settings: &Settings) -> ConsumerSpec {
         config: kafka::client::consumer(&settings.kafka, 0, 1),
         topics: settings.topics.replies.iter().map(|topic| topic.as_str().into()).collect(),
         on_gap: OnGap::Stop,
+        accept_recreated: Vec::new(),
         revoke_timeout: Duration::from_secs(2),
         lookup_timeout: Duration::from_secs(10),
         statistics_interval: Duration::from_secs(1),

@@ -2,7 +2,8 @@
 //!
 //! Records finish in any order; the committed offset passes a record only when it and every earlier one are settled.
 //! Offsets on a partition are not dense (transaction markers, compaction), so nothing here waits for "the next number":
-//! what may be committed is the lowest unsettled offset, or one past the last record delivered.
+//! what may be committed is the lowest unsettled offset, or one past the last record delivered. (Markers behind that one
+//! are the consumer's to pass, once all that it has handed on is settled: `kafka/partitions.rs`.)
 
 use std::collections::VecDeque;
 

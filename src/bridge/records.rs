@@ -217,11 +217,12 @@ impl<E: Engine, L: Log> Core<E, L> {
                 ProduceFault::Transient(text) => {
                     tracing::warn!("{}; trying again", reason(&text));
                     if faults >= MAX_QUIET_FAULTS || began.elapsed() >= MAX_QUIET {
-                        _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
+                        _unready =
+                            self.unready.hold_because(format!("write/{}", record.topic), &text, || reason(&text));
                     }
                 }
                 ProduceFault::Permanent(text) | ProduceFault::TooLarge(text) => {
-                    _unready = self.unready.hold(format!("write/{}", record.topic), || reason(&text));
+                    _unready = self.unready.hold_because(format!("write/{}", record.topic), &text, || reason(&text));
                     pause = WRITE_PAUSES.1;
                     until = &work.life.leaving;
                 }

@@ -18,6 +18,8 @@ pub(crate) struct Unready {
     worker: usize,
     /// How many records stand behind each reason.
     held: RefCell<HashMap<String, usize>>,
+    /// What was said to be behind a reason last.
+    causes: RefCell<HashMap<String, String>>,
     /// Reasons that outlive their records.
     lingering: RefCell<HashMap<String, Lingering>>,
     lingers: Notify,
@@ -43,7 +45,14 @@ struct Lingering {
 
 impl Unready {
     pub(crate) fn new(health: Arc<Health>, worker: usize) -> Self {
-        Self { health, worker, held: RefCell::default(), lingering: RefCell::default(), lingers: Notify::new() }
+        Self {
+            health,
+            worker,
+            held: RefCell::default(),
+            causes: RefCell::default(),
+            lingering: RefCell::default(),
+            lingers: Notify::new(),
+        }
     }
 
     pub(crate) fn raise(&self, key: &str, reason: String) {
@@ -75,6 +84,17 @@ impl Unready {
         }
         *count += 1;
         Held { unready: self, key }
+    }
+
+    /// [`Unready::hold`], and tells the reason anew when another cause is behind it than the last time: each record that waits
+    /// finds out for itself, and the first one's cause may be gone long since.
+    pub(crate) fn hold_because(&self, key: String, cause: &str, reason: impl Fn() -> String) -> Held<'_> {
+        let before = self.causes.borrow_mut().insert(key.clone(), cause.to_owned());
+        let held = self.hold(key, &reason);
+        if before.is_some_and(|before| before != cause) {
+            self.raise(&held.key, reason());
+        }
+        held
     }
 
     /// Resolves when there is a reason that outlives its records.
@@ -165,6 +185,7 @@ impl Drop for Held<'_> {
         *count -= 1;
         if *count == 0 {
             held.remove(&self.key);
+            self.unready.causes.borrow_mut().remove(&self.key);
             self.unready.clear(&self.key);
         }
     }

@@ -15,6 +15,11 @@ mod properties;
 /// Largest `bridge.workers`: more consumer threads than a large machine has cores are a slip of the finger.
 pub const MAX_WORKERS: usize = 64;
 
+/// Length of a topic id, as Kafka's tools print it.
+const TOPIC_ID: usize = 22;
+
+const EXAMPLE_ID: &str = "activity-replies=Ki3xXsVZQkSW0S-CpcIdrQ";
+
 /// Kafka's own limit.
 const MAX_TOPIC_NAME: usize = 249;
 
@@ -99,6 +104,13 @@ fn topics(checks: &mut Checks<'_>, Settings { topics, .. }: &Settings) {
     for name in topics.require_json.iter().filter(|name| !topics.replies.contains(name)) {
         checks.must(&["topics.require_json", "topics.replies"], false, || {
             format!("{name:?} is not one of topics.replies")
+        });
+    }
+    for entry in &topics.accept_recreated {
+        let read = |topic: &str| topics.replies.iter().chain(&topics.retry).any(|name| name == topic);
+        let holds = entry.split_once('=').is_some_and(|(topic, id)| read(topic) && id.len() == TOPIC_ID);
+        checks.must(&["topics.accept_recreated", "topics.replies", "topics.retry"], holds, || {
+            format!("{entry:?} is not one of topics.replies or topics.retry with its id, such as \"{EXAMPLE_ID}\"")
         });
     }
     let delays: Vec<Option<Duration>> = topics.retry.iter().map(|name| Topics::delay_of(name)).collect();

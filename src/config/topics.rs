@@ -32,10 +32,22 @@ section! {
         // Replies that retention has removed are activities that nobody will ever answer: a person should know first.
         /// When retention has removed records that were not read yet: `stop` the partition and say so, or `continue`.
         pub on_retention_gap: OnRetentionGap = OnRetentionGap::Stop,
+
+        // What stood on the old topic and was not settled is gone: a person should know first.
+        /// Reply and retry topics that were deleted and made again and may be read, each as `topic=id` with its new topic id, as
+        /// `/readyz` names it. They are read from their beginning.
+        pub accept_recreated: Vec<String> = Vec::new(),
     }
 }
 
 impl Topics {
+    /// `accept_recreated` as topic and id. An entry of another form is a fault of the settings and is left out.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<(String, String)> {
+        let pairs = self.accept_recreated.iter().filter_map(|entry| entry.split_once('='));
+        pairs.map(|(topic, id)| (topic.to_owned(), id.to_owned())).collect()
+    }
+
     /// The delay that the name of a retry topic ends in.
     #[must_use]
     pub fn delay_of(retry_topic: &str) -> Option<Duration> {

@@ -176,14 +176,14 @@ async fn write<T: Tasks, R: Requests>(
                 }
                 if faults >= MAX_QUIET_FAULTS {
                     core.doubts.raise(&record.topic);
-                    _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
+                    _unready = core.unready.hold_because(write_key(&record.topic), &text, || reason(&text));
                 }
                 last = text;
             }
             // The topic is well, and takes what is smaller.
             Some(Err(ProduceFault::TooLarge(text))) => return Err(Unpublished::Fail(Reason::TooLarge, text)),
             Some(Err(ProduceFault::Permanent(text))) => {
-                _unready = core.unready.hold(write_key(&record.topic), || reason(&text));
+                _unready = core.unready.hold_because(write_key(&record.topic), &text, || reason(&text));
                 pause = WRITE_PAUSES.1;
                 last = text;
             }

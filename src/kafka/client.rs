@@ -44,6 +44,10 @@ const QUEUE_KIB: u32 = 128 * 1024;
 /// librdkafka takes no less for `message.max.bytes`.
 const LEAST_MESSAGE_MAX_BYTES: u64 = 1000;
 
+/// Partitions that are added to a topic are taken up after this long and a rebalance, and written to: within a minute. One
+/// request for each client. The default is five minutes.
+const METADATA_REFRESH_MS: u32 = 30_000;
+
 /// Kafka's default, and the most that a member waits between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 
@@ -250,6 +254,7 @@ fn layered(kafka: &Kafka, defaults: &[(&str, String)], foreign: &[&str], ours: V
     let mut config = ClientConfig::new();
     // A connection that a firewall has dropped is noticed before it is needed.
     config.set("socket.keepalive.enable", "true");
+    config.set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS.to_string());
     for (name, value) in defaults {
         config.set(*name, value);
     }

@@ -15,6 +15,7 @@ use rdkafka::error::KafkaError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{Conditions, Error, Observer};
+use super::identity::Identity;
 use super::inbox::Inbox;
 use super::membership::{self, Membership};
 use super::native::EventConsumer;
@@ -38,6 +39,8 @@ pub struct ConsumerSpec {
     pub topics: Arc<[Arc<str>]>,
     /// What to do about records that retention removed before they were handled.
     pub on_gap: OnGap,
+    /// Topics that were deleted and made again and may be read, each with its new id.
+    pub accept_recreated: Vec<(String, String)>,
     /// How long a revoke waits for the worker's answer.
     pub revoke_timeout: Duration,
     /// Bound of each look-up of offsets and metadata. They block the consumer thread: far below `max.poll.interval.ms`.
@@ -83,6 +86,8 @@ pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
         name: spec.name.clone(),
         partitions: Mutex::new(Partitions::new(spec.topics.clone())),
         inbox: Mutex::new(Inbox::new(inbox)),
+        topics: spec.topics.clone(),
+        identity: Mutex::new(Identity::new(spec.accept_recreated)),
         control: control_out,
         conditions: Conditions::new(&spec.name, spec.topics.clone(), spec.observer.clone()),
         observer: spec.observer,

@@ -11,11 +11,13 @@ mod consumer;
 mod deliveries;
 mod errors;
 mod fetching;
+mod identity;
 mod inbox;
 mod lag;
 mod membership;
 #[allow(unsafe_code, reason = "calls of librdkafka that its Rust wrapper does not offer")]
 pub(crate) mod native;
+mod notes;
 mod partitions;
 mod positions;
 mod produce_fault;
@@ -23,6 +25,7 @@ mod producer;
 mod producer_client;
 mod pump;
 mod rebalance;
+mod starting;
 mod statistics;
 mod turns;
 

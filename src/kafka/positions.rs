@@ -9,6 +9,9 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
+use super::native::{TopicId, notes};
+use super::notes::Note;
+
 /// What to do when retention has removed records that were never handled (`topics.on_retention_gap`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnGap {
@@ -40,6 +43,18 @@ pub(super) enum Start {
         /// The end.
         high: i64,
     },
+    /// The topic was deleted and made again: what is committed is of the one before.
+    Recreated {
+        /// The id of the topic that was read.
+        was: TopicId,
+        /// The id of the topic that is there.
+        is: TopicId,
+    },
+    /// A leader took over that lacks records which were read: the log has others in their place, or will have.
+    Truncated {
+        /// The next offset to read.
+        wanted: i64,
+    },
 }
 
 /// Decides. `marks` are the oldest offset and the end; without them the offset wanted is believed, and if it is wrong
@@ -68,13 +83,32 @@ pub(super) fn halt_reason(topic: &str, partition: i32, start: Start, on_gap: OnG
             "{topic}/{partition} is stopped: the group's committed offset {wanted} lies beyond the end {high}. The topic \
              was made anew or has lost its end; stop all members and reset the group's offsets for it"
         )),
+        Start::Recreated { was, is } => Some(format!(
+            "{topic}/{partition} is stopped: the topic was deleted and made again (its id was {was} and is {is} now). What was \
+             not settled of the old one is lost. To read the new one from its beginning, restart all members with \
+             topics.accept_recreated = [\"{topic}={is}\"]"
+        )),
+        Start::Truncated { wanted } => Some(format!(
+            "{topic}/{partition} is stopped: the log has lost records before {wanted} that were read (an unclean leader \
+             election), and has others in their place, or will have. Find out where the logs part (the brokers' log says it), \
+             stop all members and set the group's offset for it there"
+        )),
     }
 }
 
 /// Topic and partition.
 pub(super) type Named = (String, i32);
 
-/// Committed offsets by partition; no entry where the group has none.
+/// What the group has committed for a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Committed {
+    /// Next to read.
+    pub(super) offset: i64,
+    /// What stands beside it.
+    pub(super) note: Note,
+}
+
+/// What is committed by partition; no entry where the group has nothing.
 ///
 /// # Errors
 /// When the coordinator does not answer in time, or answers with an error for any of them.
@@ -82,17 +116,18 @@ pub(super) fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[Named],
     within: Duration,
-) -> KafkaResult<HashMap<Named, i64>> {
+) -> KafkaResult<HashMap<Named, Committed>> {
     // The list must be gone before the consumer closes: a live one can hang the close for ever.
     let found = consumer.committed_offsets(list(partitions, Offset::Invalid)?, within)?;
-    let mut offsets = HashMap::new();
-    for element in found.elements() {
+    let mut committed = HashMap::new();
+    for (element, note) in found.elements().iter().zip(notes(&found)) {
         element.error()?;
         if let Offset::Offset(offset) = element.offset() {
-            offsets.insert((element.topic().to_owned(), element.partition()), offset);
+            let named = (element.topic().to_owned(), element.partition());
+            committed.insert(named, Committed { offset, note: Note::parse(&note) });
         }
     }
-    Ok(offsets)
+    Ok(committed)
 }
 
 /// Oldest offset and end by partition, two requests for each leader. Partitions whose leader gave no answer are absent.
@@ -163,5 +198,13 @@ mod tests {
         assert_eq!(halt_reason("replies", 3, gap, OnGap::Continue), None);
         let beyond = Start::Beyond { wanted: 9, high: 1 };
         assert!(halt_reason("replies", 3, beyond, OnGap::Continue).is_some(), "never by setting");
+        let id = |text| TopicId::parse(text).unwrap();
+        let (was, is) = (id("Ki3xXsVZQkSW0S-CpcIdrQ"), id("9Rx0c1SNQfqkZ9iDTlqvAw"));
+        let recreated = halt_reason("replies", 3, Start::Recreated { was, is }, OnGap::Continue).unwrap();
+        for part in ["replies/3", &was.to_string(), "topics.accept_recreated = [\"replies=9Rx0c1SNQfqkZ9iDTlqvAw\"]"] {
+            assert!(recreated.contains(part), "{part} in {recreated}");
+        }
+        let truncated = halt_reason("replies", 3, Start::Truncated { wanted: 7 }, OnGap::Continue).unwrap();
+        assert!(truncated.contains("replies/3") && truncated.contains("before 7"), "{truncated}");
     }
 }

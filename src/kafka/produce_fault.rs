@@ -116,8 +116,13 @@ fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
             format!("create {topic} with `handback topics create`, or grant DESCRIBE on it to our user")
         }
         Code::UnknownPartition | Code::InvalidPartitions => match partition {
-            Some(p) => format!("give {topic} at least {} partitions, as many as the largest reply topic", p + 1),
-            None => format!("give {topic} as many partitions as the largest reply topic has"),
+            Some(p) => format!(
+                "give {topic} at least {} partitions, as many as the largest reply topic; it is seen within half a minute",
+                p + 1
+            ),
+            None => format!(
+                "give {topic} as many partitions as the largest reply topic has; it is seen within half a minute"
+            ),
         },
         Code::InvalidTopic => "this is not a legal topic name; correct it in [topics]".to_owned(),
         Code::PolicyViolation => "a policy of the brokers forbids it; ask their operators".to_owned(),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 use super::copies;
+use super::identity::IdentityCheck;
 use super::membership;
 use super::native::{Event, EventConsumer, Message, Trouble};
 use super::rebalance::Context;
@@ -62,6 +63,8 @@ pub(super) struct Pump {
     next_topic_check: Instant,
     /// What was stored and not committed when that was last looked at, and when it is looked at again.
     uncommitted: (Vec<(PartitionId, i64)>, Instant),
+    /// Before the consumer, which must outlive it.
+    identity: Option<IdentityCheck>,
 }
 
 impl Pump {
@@ -72,6 +75,7 @@ impl Pump {
     ) -> Self {
         let now = Instant::now();
         Self {
+            identity: IdentityCheck::new(&consumer),
             consumer,
             topics,
             records,
@@ -85,6 +89,7 @@ impl Pump {
 
     pub(super) fn run(mut self) {
         while self.turn() == Turn::Next {}
+        drop(self.identity);
         // Runs the revoke callback, which still waits for the worker; commits; leaves the group.
         drop(self.consumer);
     }
@@ -101,6 +106,9 @@ impl Pump {
         self.look_after_fetching();
         self.context().look_after_ends(&self.consumer);
         self.look_after_topics();
+        if let Some(identity) = &mut self.identity {
+            identity.tend(&self.consumer);
+        }
         self.look_after_commits();
         if !self.hand_over() {
             return self.wait_for_worker();
@@ -182,6 +190,7 @@ impl Pump {
             None => Turn::Next,
             Some(Event::End(place)) => {
                 consumer.context().ended(&place);
+                consumer.context().reached(consumer, &place);
                 Turn::Next
             }
             Some(Event::Record(received)) => {
@@ -201,7 +210,9 @@ impl Pump {
             let _ = self.context().control.send(Control::Fatal(format!("the Kafka consumer is dead: {text}")));
             return Turn::Last;
         }
-        if matches!(trouble.code, Code::AutoOffsetReset | Code::LogTruncation) {
+        if let Some(place) = trouble.place.as_ref().filter(|_| is_truncation(trouble)) {
+            self.context().truncated(&self.consumer, place);
+        } else if matches!(trouble.code, Code::AutoOffsetReset | Code::LogTruncation) {
             // librdkafka has stopped reading some partition, and will not say it again.
             self.repair_at.get_or_insert_with(Instant::now);
         } else if let Some(place) = &trouble.place {
@@ -230,6 +241,13 @@ impl Pump {
     /// After an error about positions: start every partition anew where it stands, or where that is impossible, as
     /// [`OnGap`](super::OnGap) says. A seek would not do: it is refused or lost on such a partition.
     fn look_after_positions(&mut self) {
+        if self.context().partitions().any_undecided() {
+            self.repair_at.get_or_insert_with(Instant::now);
+        }
+        if let Err(error) = self.context().ask_logs(&self.consumer) {
+            tracing::warn!(consumer = %self.context().name, %error, "cannot ask a log what it has; it is read anew");
+            self.repair_at.get_or_insert_with(Instant::now);
+        }
         if self.repair_at.is_none_or(|at| at > Instant::now()) {
             return;
         }
@@ -279,12 +297,19 @@ impl Pump {
     }
 }
 
+/// Whether a log no longer has what was read of it. With `auto.offset.reset=error` librdkafka tells that as a position which
+/// cannot be, with the cause in its text alone (rdkafka_offset.c, `rd_kafka_toppar_handle_OffsetForLeaderEpoch`).
+fn is_truncation(trouble: &Trouble) -> bool {
+    trouble.code == Code::LogTruncation
+        || trouble.code == Code::AutoOffsetReset && trouble.text.contains("Partition log truncation detected")
+}
+
 /// Copies a record out, unless its partition has left.
 fn receive(context: &Context, topics: &[Arc<str>], message: Message<'_>) -> Option<Received> {
     let (partition, epoch, was_in_trouble) = {
         let mut partitions = context.partitions();
         let id = partitions.id(message.topic(), message.partition())?;
-        (id, partitions.read(id, message.offset())?, partitions.fetching.well(id))
+        (id, partitions.read(id, message.offset(), message.leader_epoch())?, partitions.fetching.well(id))
     };
     if was_in_trouble {
         context.is_read_again(partition);

@@ -17,13 +17,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::errors::Error;
+use super::fetching;
 use super::native::{Event, EventConsumer, Trouble};
-use super::{fetching, positions};
 use crate::bridge::seams::{Piece, ReadBack, Reading};
 
 mod going;
+mod later;
+mod ranges;
 
 use going::{Going, Seen, seen};
+use later::{Asked, Later};
 
 /// Records looked at between two pieces.
 const PIECE: usize = 1024;
@@ -34,9 +37,9 @@ const PIECES: usize = 8;
 /// How long a poll waits; a new question is heard after this long at the latest.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long a partition may be in trouble that could pass, such as a broker that is busy with itself, before its ledger is
-/// told to have failed. Far below `ledger.load_timeout`: while it is waited for, replies wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How much of `ledger.load_timeout` what could pass is tried for, before its ledger is told to have failed: late enough to
+/// outlast an election, and soon enough to say why before the worker's patience ends.
+const PATIENCE: f64 = 0.8;
 
 /// What a reader needs.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub struct ReaderSpec {
     pub reply_topics: Vec<String>,
     /// Bound of each look-up of offsets.
     pub lookup_timeout: Duration,
+    /// How long the worker waits for an answer.
+    pub load_timeout: Duration,
 }
 
 /// A reader's two ends. Dropping either ends its thread.
@@ -97,21 +102,25 @@ fn serve(
         Ok(None) => return tell(answers, failed(&first, "a reader needs group.id".to_owned())),
         Err(error) => return tell(answers, failed(&first, format!("the Kafka client cannot be made: {error}"))),
     };
-    let mut reader = Reader { spec, consumer, answers, reading: HashMap::new() };
-    let mut asked = HashMap::from([(first.partition, first)]);
+    let mut reader = Reader { spec, consumer, answers, reading: HashMap::new(), later: Later::default() };
+    let mut asked = HashMap::from([(first.partition, Asked { ask: first, since: Instant::now() })]);
     loop {
         // An assignment asks for all of its partitions at once. Asked twice, the later one counts.
         loop {
             match questions.try_recv() {
-                Ok(ask) => _ = asked.insert(ask.partition, ask),
+                Ok(ask) => {
+                    reader.later.forget(ask.partition);
+                    asked.insert(ask.partition, Asked { ask, since: Instant::now() });
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Err(Gone),
             }
         }
+        asked.extend(reader.later.due(Instant::now()).into_iter().map(|asked| (asked.ask.partition, asked)));
         if !asked.is_empty() {
-            reader.begin(asked.drain().map(|(_, ask)| ask).collect())?;
+            reader.begin(asked.drain().map(|(_, asked)| asked).collect())?;
         }
-        if reader.reading.is_empty() {
+        if reader.reading.is_empty() && reader.later.is_empty() {
             return Ok(());
         }
         match reader.consumer.poll(POLL, |message| seen(message, &spec.reply_topics)) {
@@ -139,18 +148,25 @@ struct Reader<'a> {
     consumer: EventConsumer<Quiet>,
     answers: &'a mpsc::Sender<Piece>,
     reading: HashMap<i32, Going>,
+    later: Later,
 }
 
 impl Reader<'_> {
-    fn begin(&mut self, asks: Vec<ReadBack>) -> Result<(), Gone> {
+    fn begin(&mut self, all: Vec<Asked>) -> Result<(), Gone> {
+        let asks: Vec<ReadBack> = all.iter().map(|asked| asked.ask).collect();
         let ranges = self.ranges(&asks);
         let mut begun = Vec::with_capacity(asks.len());
         let mut list = TopicPartitionList::with_capacity(asks.len());
-        for (ask, range) in asks.into_iter().zip(ranges) {
+        for (asked @ Asked { ask, since }, range) in all.into_iter().zip(ranges) {
             let (start, end) = match range {
                 Ok(range) => range,
-                Err(error) => {
+                Err(error) if Self::is_lasting(&error) || since.elapsed() >= self.patience() => {
                     tell(self.answers, failed(&ask, self.advice(&error)))?;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, partition = ask.partition, "where the ledger begins is not known yet");
+                    self.later.put(asked, Instant::now());
                     continue;
                 }
             };
@@ -183,39 +199,6 @@ impl Reader<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Where to begin and where to end, for each: three requests for each leader, however many partitions there are. One by
-    /// one, 512 partitions took 16 s (bench `scale`).
-    fn ranges(&self, asks: &[ReadBack]) -> Vec<Result<(i64, i64), KafkaError>> {
-        if let [ask] = asks {
-            return vec![self.range(ask)];
-        }
-        let within = self.spec.lookup_timeout;
-        let topic = self.spec.topic.to_string();
-        let named: Vec<_> = asks.iter().map(|ask| (topic.clone(), ask.partition)).collect();
-        let marks = positions::watermarks(&self.consumer, &named, within);
-        let mut since = TopicPartitionList::with_capacity(asks.len());
-        asks.iter().for_each(|ask| self.add(&mut since, ask.partition, Offset::Offset(ask.since_ms)));
-        let young: HashMap<i32, Offset> = self.consumer.offsets_for_times(since, within).map_or_else(
-            |_| HashMap::new(),
-            |found| found.elements().iter().map(|element| (element.partition(), element.offset())).collect(),
-        );
-        let range = |(ask, name): (&ReadBack, &positions::Named)| match (marks.get(name), young.get(&ask.partition)) {
-            (Some(marks), Some(young)) => Ok(range(ask, *marks, *young)),
-            // Asked alone it says why.
-            _ => self.range(ask),
-        };
-        asks.iter().zip(&named).map(range).collect()
-    }
-
-    fn range(&self, ask: &ReadBack) -> Result<(i64, i64), KafkaError> {
-        let within = self.spec.lookup_timeout;
-        let marks = self.consumer.fetch_watermarks(&self.spec.topic, ask.partition, within)?;
-        let asked = self.one(ask.partition, Offset::Offset(ask.since_ms));
-        let by_time = self.consumer.offsets_for_times(asked, within)?;
-        let young = by_time.elements().first().map_or(Offset::End, |element| element.offset());
-        Ok(range(ask, marks, young))
     }
 
     fn one(&self, partition: i32, offset: Offset) -> TopicPartitionList {
@@ -257,15 +240,16 @@ impl Reader<'_> {
 
     /// What may pass is waited out for a while. What somebody must change is told at once.
     fn trouble(&mut self, trouble: &Trouble) -> Result<(), Gone> {
-        let lasting = [Code::TopicAuthorizationFailed, Code::UnknownTopicOrPartition, Code::UnknownTopic];
+        let error = KafkaError::MessageConsumption(trouble.code);
+        let lasting = Self::is_lasting(&error);
         let Some(place) = &trouble.place else {
-            let text = self.advice(&KafkaError::MessageConsumption(trouble.code));
+            let text = self.advice(&error);
             let all = self.reading.keys().copied().collect();
-            return if lasting.contains(&trouble.code) { self.fail(all, |_| text.clone()) } else { Ok(()) };
+            return if lasting { self.fail(all, |_| text.clone()) } else { Ok(()) };
         };
         let text = fetching::reason(place, trouble);
         tracing::debug!(reason = text, "trouble with reading the ledger");
-        if lasting.contains(&trouble.code) {
+        if lasting {
             return self.fail(vec![place.partition], |_| text.clone());
         }
         if let Some(going) = self.reading.get_mut(&place.partition) {
@@ -276,7 +260,8 @@ impl Reader<'_> {
 
     /// Tells what has been in trouble for too long.
     fn give_up(&mut self) -> Result<(), Gone> {
-        let hopeless = |going: &Going| going.trouble.as_ref().is_some_and(|(since, _)| since.elapsed() >= PATIENCE);
+        let patience = self.patience();
+        let hopeless = |going: &Going| going.trouble.as_ref().is_some_and(|(since, _)| since.elapsed() >= patience);
         if !self.reading.values().any(hopeless) {
             return Ok(());
         }
@@ -292,6 +277,15 @@ impl Reader<'_> {
             tell(self.answers, going.piece(Reading::Failed(text)))?;
         }
         Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        self.spec.load_timeout.mul_f64(PATIENCE)
+    }
+
+    /// Whether waiting does not help. A topic that is not known may have been made a moment ago.
+    fn is_lasting(error: &KafkaError) -> bool {
+        error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed)
     }
 
     fn let_go(&self, partition: i32) {
@@ -310,17 +304,6 @@ impl Reader<'_> {
             _ => error.to_string(),
         }
     }
-}
-
-/// From which record to read and up to which. `young` is the first one as young as was asked for.
-fn range(ask: &ReadBack, (low, high): (i64, i64), young: Offset) -> (i64, i64) {
-    let wanted = i64::try_from(ask.max_records).map_or(low, |records| high - records);
-    // A topic that was made anew begins again.
-    let from = ask.from.filter(|from| (low..=high).contains(from)).unwrap_or(low);
-    // "The end" is what brokers say when nothing is as young, and what librdkafka's mock says to every time: the number of
-    // records bounds the reading then.
-    let young = if let Offset::Offset(offset) = young { offset } else { low };
-    (low.max(wanted).max(from).max(young), high)
 }
 
 /// Its troubles are the ledger's, which is told of them in answers. Everything lasting the other clients tell too.

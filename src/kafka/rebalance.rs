@@ -1,7 +1,6 @@
 //! What librdkafka calls back on the consumer thread: assignments, revokes, commits, errors, statistics. All of it runs
 //! inside `poll` or inside the drop of the consumer, so nothing here needs to be quick, only bounded.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,10 +15,12 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::errors::{self, Conditions, Observer};
 use super::fetching;
+use super::identity::Identity;
 use super::inbox::Inbox;
 use super::membership::Membership;
+use super::notes::Note;
 use super::partitions::Partitions;
-use super::positions::{self, OnGap, Start};
+use super::positions::{self, OnGap};
 use super::statistics::Statistics;
 use crate::bridge::seams::{Control, PartitionId};
 
@@ -29,6 +30,8 @@ pub(super) struct Context {
     pub(super) name: String,
     pub(super) partitions: Mutex<Partitions>,
     pub(super) inbox: Mutex<Inbox>,
+    pub(super) topics: Arc<[Arc<str>]>,
+    pub(super) identity: Mutex<Identity>,
     pub(super) control: UnboundedSender<Control>,
     pub(super) conditions: Conditions,
     pub(super) observer: Arc<dyn Observer>,
@@ -47,105 +50,9 @@ impl Context {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ids(&self, list: &TopicPartitionList) -> Vec<PartitionId> {
+    pub(super) fn ids(&self, list: &TopicPartitionList) -> Vec<PartitionId> {
         let partitions = self.partitions();
         list.elements().iter().filter_map(|e| partitions.id(e.topic(), e.partition())).collect()
-    }
-
-    /// Decides where each partition starts. `wanted` holds what is known already; for the others the group is asked.
-    /// `None` for a partition: the group's answer is missing, librdkafka must find it itself.
-    pub(super) fn starts(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        wanted: &[(PartitionId, Option<i64>)],
-    ) -> Vec<(PartitionId, Option<Start>)> {
-        let named: HashMap<_, _> = wanted.iter().map(|(id, _)| (*id, self.partitions().named(*id))).collect();
-        let unknown: Vec<_> = wanted.iter().filter(|(_, at)| at.is_none()).map(|(id, _)| named[id].clone()).collect();
-        let committed = if unknown.is_empty() {
-            Ok(HashMap::new())
-        } else {
-            positions::committed(consumer, &unknown, self.lookup_timeout)
-        };
-        if let Err(error) = &committed {
-            tracing::warn!(consumer = %self.name, %error, "cannot read committed offsets");
-        }
-        let known: Vec<_> = wanted
-            .iter()
-            .filter_map(|(id, at)| {
-                let at = at.or_else(|| committed.as_ref().ok().and_then(|c| c.get(&named[id]).copied()));
-                at.map(|_| named[id].clone())
-            })
-            .collect();
-        let marks = if known.is_empty() {
-            HashMap::new()
-        } else {
-            positions::watermarks(consumer, &known, self.lookup_timeout)
-        };
-        let start = |(id, at): &(PartitionId, Option<i64>)| {
-            let marks = marks.get(&named[id]).copied();
-            let start = match (at, &committed) {
-                (Some(at), _) => Some(positions::decide(Some(*at), marks)),
-                (None, Ok(committed)) => Some(positions::decide(committed.get(&named[id]).copied(), marks)),
-                (None, Err(_)) => None,
-            };
-            (*id, start)
-        };
-        wanted.iter().map(start).collect()
-    }
-
-    /// Turns a start into what is assigned: offset, known position, whether the partition is halted. Reports gaps.
-    pub(super) fn settle_start(&self, id: PartitionId, start: Option<Start>) -> (Offset, Option<i64>, bool) {
-        let (topic, partition) = self.partitions().named(id);
-        let condition = format!("position/{topic}/{partition}");
-        if let Some(reason) = start.and_then(|s| positions::halt_reason(&topic, partition, s, self.on_gap)) {
-            self.conditions.raise(&condition, reason);
-        } else {
-            self.conditions.clear(&condition);
-        }
-        match start {
-            // librdkafka reads the committed offset itself; without one it says AutoOffsetReset and we decide again.
-            None => (Offset::Invalid, None, false),
-            Some(Start::Beginning) => (Offset::Beginning, None, false),
-            Some(Start::At(offset)) => (Offset::Offset(offset), Some(offset), false),
-            Some(Start::Gap { wanted, low }) if self.on_gap == OnGap::Continue => {
-                tracing::warn!(topic, partition, wanted, low, records = low - wanted, "records lost to retention");
-                (Offset::Offset(low), Some(low), false)
-            }
-            Some(Start::Gap { wanted, low }) => (Offset::Offset(low), Some(wanted), true),
-            Some(Start::Beyond { wanted, high }) => (Offset::Offset(high), Some(wanted), true),
-        }
-    }
-
-    fn assigned(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
-        let ids = self.ids(list);
-        let wanted: Vec<_> = ids.iter().map(|id| (*id, None)).collect();
-        let mut settled = Vec::with_capacity(ids.len());
-        for (id, start) in self.starts(consumer, &wanted) {
-            let (offset, position, halted) = self.settle_start(id, start);
-            let (topic, partition) = self.partitions().named(id);
-            list.set_partition_offset(&topic, partition, offset)?;
-            settled.push((id, position, halted));
-        }
-        match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(list)?,
-            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list)?,
-        }
-        self.conditions.member();
-        let epochs: Vec<_> = {
-            let mut partitions = self.partitions();
-            settled.into_iter().map(|(id, at, halted)| (id, partitions.assign(id, at, halted))).collect()
-        };
-        self.apply_pauses(consumer);
-        for (id, epoch) in &epochs {
-            let (topic, partition) = self.partitions().named(*id);
-            self.conditions.topic_seen(&topic);
-            let from = self.partitions().settled(*id);
-            tracing::info!(consumer = %self.name, topic, partition, epoch, from, "partition assigned");
-        }
-        if !epochs.is_empty() {
-            let _ = self.control.send(Control::Assigned(epochs));
-        }
-        Ok(())
     }
 
     fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
@@ -200,6 +107,12 @@ impl Context {
             // Cannot fail: the element is there and the offset is not negative.
             let _ = list.add_partition_offset(self.partitions().topic(*id), id.partition, Offset::Offset(*offset));
         }
+        for (mut element, (id, offset)) in list.elements().into_iter().zip(&offsets) {
+            let note = self.partitions().note(*id, *offset);
+            if note != Note::default() {
+                element.set_metadata(note.to_string());
+            }
+        }
         let stored = consumer.store_offsets(&list);
         for (element, (id, offset)) in list.elements().iter().zip(&offsets) {
             let (topic, partition) = (element.topic(), id.partition);
@@ -226,30 +139,6 @@ impl Context {
             self.store(consumer, again);
         }
         now
-    }
-
-    /// Unassigns and assigns all partitions that are read, at positions checked against what the broker has.
-    pub(super) fn restart(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
-        let reading = self.partitions().reading();
-        if reading.is_empty() {
-            return Ok(());
-        }
-        let starts = self.starts(consumer, &reading);
-        if starts.iter().any(|(_, start)| start.is_none()) {
-            return Err(KafkaError::OffsetFetch(Code::OperationTimedOut));
-        }
-        let named: Vec<_> = reading.iter().map(|(id, _)| self.partitions().named(*id)).collect();
-        let mut list = positions::list(&named, Offset::Invalid)?;
-        consumer.incremental_unassign(&list)?;
-        for (id, start) in starts {
-            let (offset, position, halted) = self.settle_start(id, start);
-            let (topic, partition) = self.partitions().named(id);
-            list.set_partition_offset(&topic, partition, offset)?;
-            self.partitions().restart(id, position, halted);
-        }
-        consumer.incremental_assign(&list)?;
-        self.apply_pauses(consumer);
-        Ok(())
     }
 
     /// Tells librdkafka which partitions to pause and which to read.
@@ -285,6 +174,7 @@ impl ClientContext for Context {
         if statistics.connected() {
             self.conditions.connected();
         }
+        statistics.some_broker().into_iter().for_each(|broker| self.identity().broker_is_up(broker));
         if let Some(group) = &statistics.cgrp {
             self.look_at_group(group);
         }

@@ -28,6 +28,9 @@ pub(super) struct Group {
 #[derive(Debug, Deserialize)]
 struct Broker {
     state: String,
+    /// Negative for those that are known by address alone.
+    #[serde(default = "unknown")]
+    nodeid: i32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +67,11 @@ impl Statistics {
         self.brokers.values().any(|b| b.state == "UP")
     }
 
+    /// A broker that has let us in.
+    pub(super) fn some_broker(&self) -> Option<i32> {
+        self.brokers.values().find(|b| b.state == "UP" && b.nodeid >= 0).map(|b| b.nodeid)
+    }
+
     /// All real partitions.
     pub(super) fn reaches(&self) -> impl Iterator<Item = Reach<'_>> {
         self.topics.iter().flat_map(|(topic, t)| {
@@ -75,4 +83,8 @@ impl Statistics {
             })
         })
     }
+}
+
+fn unknown() -> i32 {
+    -1
 }

@@ -113,6 +113,7 @@ fn consumer_spec(settings: &Settings, options: &Options, observer: Arc<Ears>) ->
             OnRetentionGap::Stop => OnGap::Stop,
             OnRetentionGap::Continue => OnGap::Continue,
         },
+        accept_recreated: settings.topics.accepted(),
         revoke_timeout: settings.bridge.revoke_timeout,
         lookup_timeout: settings.kafka.metadata_timeout,
         statistics_interval: STATISTICS_INTERVAL,
@@ -127,5 +128,6 @@ fn reader_spec(settings: &Settings, worker: usize) -> ReaderSpec {
         topic: settings.topics.outcomes.as_str().into(),
         reply_topics: settings.topics.replies.clone(),
         lookup_timeout: settings.kafka.metadata_timeout,
+        load_timeout: settings.ledger.load_timeout,
     }
 }

@@ -218,6 +218,7 @@ async fn the_ledger_is_read_from_outcomes_of_the_earlier_version() {
         topic: OUTCOMES.into(),
         reply_topics: vec![REPLIES.to_owned()],
         lookup_timeout: Duration::from_secs(5),
+        load_timeout: Duration::from_secs(30),
     })
     .unwrap();
     let mut found: Vec<Remembered> = Vec::new();

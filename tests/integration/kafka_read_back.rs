@@ -16,6 +16,10 @@ use crate::kafka_support::*;
 const REPLY_TOPICS: [&str; 2] = ["replies-a", "replies-b"];
 
 fn reader(cluster: &Cluster, topic: &str) -> LedgerReader {
+    patient_reader(cluster, topic, Duration::from_secs(30))
+}
+
+fn patient_reader(cluster: &Cluster, topic: &str, load_timeout: Duration) -> LedgerReader {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "reader");
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
@@ -25,6 +29,7 @@ fn reader(cluster: &Cluster, topic: &str) -> LedgerReader {
         topic: topic.into(),
         reply_topics: REPLY_TOPICS.map(str::to_owned).to_vec(),
         lookup_timeout: Duration::from_secs(5),
+        load_timeout,
     })
     .unwrap()
 }
@@ -158,7 +163,7 @@ async fn several_partitions_are_read_at_once_and_one_asked_again_goes_on_to_the_
 #[tokio::test]
 async fn what_cannot_be_read_is_told_with_what_to_do() {
     let cluster = cluster(1);
-    let mut reader = reader(&cluster, TOPIC);
+    let mut reader = patient_reader(&cluster, TOPIC, Duration::from_secs(3));
     let (entries, last) = answer(&mut reader, ask(1, 7, None, 1000)).await;
     assert!(entries.is_empty() && last.next.is_none());
     let Reading::Failed(text) = last.reading else { panic!("{last:?}") };
@@ -184,4 +189,29 @@ async fn a_ledger_that_the_broker_cannot_read_is_told_with_its_reason_and_not_wa
         assert!(text.contains("/0/0 cannot be read") && text.contains(words), "{text}");
         cluster.clear_request_errors(RDKafkaApiKey::Fetch);
     }
+}
+
+#[tokio::test]
+async fn a_ledger_is_read_once_a_look_up_that_failed_in_passing_succeeds() {
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    let cluster = cluster(2);
+    let producer = producer(&cluster);
+    for partition in 0..2 {
+        write_outcome(&producer, partition, "replies-a", Some(entry(partition.into()))).await;
+    }
+    // The broker leads nothing for a while, as after a topic was made or another broker went.
+    let not_leader = RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[not_leader; 30]);
+    let mut reader = reader(&cluster, TOPIC);
+    for (ticket, partition) in [(1, 0), (2, 1)] {
+        reader.asks.send(ask(ticket, partition, None, 1000)).unwrap();
+    }
+    let mut entries = Vec::new();
+    for _both in 0..2 {
+        let piece = tokio::time::timeout(PATIENCE, reader.pieces.recv()).await.unwrap().unwrap();
+        assert_eq!(piece.reading, Reading::Done);
+        entries.extend(piece.entries.iter().map(|found| found.entry.offset));
+    }
+    entries.sort_unstable();
+    assert_eq!(entries, [0, 1]);
 }

@@ -89,8 +89,7 @@ impl Told {
     }
 }
 
-/// Properties of a group member. The mock takes 3 s for the first join and forgets members whose session ends before
-/// that; each later rebalance takes a second less than the session.
+/// Properties of a group member. The mock takes 3 s for the first join and forgets members whose session is shorter.
 pub(crate) fn member_config(cluster: &Cluster, client: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.bootstrap_servers());
@@ -106,6 +105,7 @@ pub(crate) fn spec(config: ClientConfig, observer: Arc<dyn Observer>) -> Consume
         config,
         topics: [Arc::from(TOPIC)].into(),
         on_gap: OnGap::Stop,
+        accept_recreated: Vec::new(),
         revoke_timeout: Duration::from_secs(2),
         lookup_timeout: Duration::from_secs(5),
         statistics_interval: Duration::from_millis(200),

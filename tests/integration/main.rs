@@ -13,6 +13,7 @@ mod kafka_fetch;
 mod kafka_headers;
 mod kafka_offsets;
 mod kafka_oidc;
+mod kafka_positions;
 mod kafka_producer;
 mod kafka_read_back;
 mod kafka_rebalance;

@@ -60,6 +60,7 @@ async fn a_process_with_a_wrong_endpoint_costs_the_healthy_members_no_rebalance(
         config: kafka::client::consumer(&settings.kafka, 0, 1),
         topics: [Arc::from(REPLIES)].into(),
         on_gap: OnGap::Stop,
+        accept_recreated: Vec::new(),
         revoke_timeout: Duration::from_secs(2),
         lookup_timeout: Duration::from_secs(5),
         statistics_interval: Duration::from_secs(1),

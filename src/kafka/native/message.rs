@@ -45,6 +45,13 @@ impl<'a> Message<'a> {
         self.0.offset
     }
 
+    /// Epoch of the leader that took it, where the broker tells it.
+    pub(crate) fn leader_epoch(self) -> Option<i32> {
+        // SAFETY: the message lives.
+        let epoch = unsafe { raw::rd_kafka_message_leader_epoch(self.0) };
+        (epoch >= 0).then_some(epoch)
+    }
+
     /// Its key.
     pub(crate) fn key(self) -> Option<&'a [u8]> {
         // SAFETY: librdkafka gives pointer and length of one piece of the message.
