@@ -136,6 +136,8 @@ fn no_record_is_larger_than_the_producers_queue() {
     assert_eq!(limit(&[]), 128 * 1024 * 1024);
     assert_eq!(limit(&[("queue.buffering.max.kbytes", "2048")]), 2 * 1024 * 1024);
     assert_eq!(limit(&[("message.max.bytes", "5000000")]), 5_000_000);
+    // librdkafka's own is a GiB.
+    assert_eq!(producer(&kafka(&[])).get("queue.buffering.max.kbytes"), Some("131072"));
     for properties in [&[][..], &[("queue.buffering.max.kbytes", "2048")]] {
         let made: Result<rdkafka::producer::BaseProducer, _> = producer(&kafka(properties)).create();
         made.unwrap();

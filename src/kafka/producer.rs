@@ -25,8 +25,7 @@ use crate::wire::OutRecord;
 /// How often a full queue is tried again when no delivery says that there is room.
 const ROOM_CHECK: Duration = Duration::from_millis(10);
 
-/// Compresses best of what is quick, so that what a producer of replies has compressed with anything fits again
-/// (docs/performance.md). Known to brokers from Kafka 2.1 on, as the idempotent producer's requests are.
+/// Compresses best of what is quick, so that what a producer of replies has compressed with anything fits again. Known to brokers from Kafka 2.1 on, as the idempotent producer's requests are.
 const COMPRESSION: &str = "zstd";
 
 /// What a producer needs.

@@ -4,7 +4,7 @@ use handback::dev::engine::{Effect, Method, Refusal, Rule};
 use handback::wire::{OutcomeKind, names};
 use tonic::Code;
 
-use crate::support::{Stage, TIERS, until, value};
+use crate::support::{LETTERS, Stage, TIERS, until, value};
 
 fn away(workflow_id: &str, times: u64) -> Rule {
     let away = Rule::new(Effect::Refuse(Refusal::plain(Code::Unavailable, "shard is moving")));
@@ -61,6 +61,31 @@ async fn a_reply_that_fails_on_every_tier_is_exhausted_as_it_was_received() {
     replay.headers = headers;
     let replayed = stage.log.write(replay).await;
     stage.outcome(replayed, OutcomeKind::Applied).await;
+}
+
+/// The embedded broker keeps at most 5 MB of a partition: were these replies moved as large as they are, the first would be
+/// gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_on_a_retry_topic_and_what_is_a_dead_letter_stands_there_compressed() {
+    const REPLIES: i64 = 7;
+    let stage = Stage::set().await;
+    let _bridge = stage.bridge().await;
+    // Nobody has asked for it: each waits once, and is a dead letter then.
+    let large = format!(r#""action": "cancel", "details": "{}""#, "x".repeat(900_000));
+    let mut sources = Vec::new();
+    for number in 0..REPLIES {
+        let attempt = stage.activity(&format!("order-{number}"));
+        let source = stage.reply(&attempt, &large).await;
+        // The reply topic keeps no more either.
+        stage.until_committed(source).await;
+        sources.push(source);
+    }
+    for source in sources {
+        stage.outcome(source, OutcomeKind::Rejected).await;
+    }
+    for topic in [TIERS[0], LETTERS] {
+        assert_eq!(stage.log.watermarks(topic, 0).await, (0, REPLIES), "{topic} has all of them");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -138,6 +138,16 @@ impl Log {
         tokio::task::spawn_blocking(look).await.unwrap()
     }
 
+    /// Offsets of the first record that a partition still has, and of the next one that is written.
+    pub(crate) async fn watermarks(&self, topic: &'static str, partition: i32) -> (i64, i64) {
+        let config = config(&self.brokers, "asker");
+        let ask = move || {
+            let client: BaseConsumer = config.create().unwrap();
+            client.fetch_watermarks(topic, partition, PATIENCE).unwrap()
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
     /// The cluster's id.
     pub(crate) async fn cluster_id(&self) -> String {
         let config = config(&self.brokers, "asker");
