@@ -36,4 +36,4 @@ def new_id(name: str) -> str:
 
 __all__ = ["ALL", "Scenario", "new_id", "scenario"]
 
-from . import results, cloudevents, failures, timing, late, reasons, rubbish, load, kills, storm, frozen, engine, dropped, upgrade, brokers, handover, secure, wire, membership, dispatch, spring, feedback, answering, contract, drain  # noqa: E402, F401 - registers them
+from . import results, cloudevents, failures, timing, late, reasons, rubbish, load, kills, storm, frozen, engine, dropped, upgrade, brokers, handover, secure, wire, positions, membership, dispatch, spring, feedback, answering, contract, drain  # noqa: E402, F401 - registers them
