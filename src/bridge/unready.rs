@@ -190,3 +190,25 @@ impl Drop for Held<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_anew_when_another_cause_is_behind_it() {
+        let health = Arc::new(Health::new());
+        let unready = Unready::new(Arc::clone(&health), 0);
+        let hold = |cause: &str| unready.hold_because("write/outcomes".to_owned(), cause, || format!("waits: {cause}"));
+        let shown = || health.reasons().into_iter().map(|(_, reason)| reason).collect::<Vec<_>>();
+        let first = hold("its leader is away");
+        let second = hold("its leader is away");
+        assert_eq!(shown(), ["waits: its leader is away"]);
+        let third = hold("grant WRITE");
+        assert_eq!(shown(), ["waits: grant WRITE"]);
+        drop((first, third));
+        assert_eq!(shown().len(), 1, "one still waits");
+        drop(second);
+        assert_eq!(shown(), Vec::<String>::new());
+    }
+}

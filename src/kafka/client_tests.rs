@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{admin, consumer, producer, property_faults, retry_consumer};
+use super::{admin, consumer, producer, property_faults, reader, retry_consumer};
 use crate::config::{GroupProtocol, Kafka};
 
 fn kafka(properties: &[(&str, &str)]) -> Kafka {
@@ -141,5 +141,14 @@ fn no_record_is_larger_than_the_producers_queue() {
     for properties in [&[][..], &[("queue.buffering.max.kbytes", "2048")]] {
         let made: Result<rdkafka::producer::BaseProducer, _> = producer(&kafka(properties)).create();
         made.unwrap();
+    }
+}
+
+#[test]
+fn every_client_sees_added_partitions_within_a_minute() {
+    let kafka = kafka(&[]);
+    for config in [consumer(&kafka, 0, 1), retry_consumer(&kafka), reader(&kafka, 0), producer(&kafka), admin(&kafka)] {
+        let millis: u64 = config.get("topic.metadata.refresh.interval.ms").unwrap().parse().unwrap();
+        assert!(millis <= 30_000, "half a minute, and as long for the rebalance: {millis}");
     }
 }
