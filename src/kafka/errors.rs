@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::lag::Standing;
 use super::membership;
 
 /// A client could not be started.
@@ -52,8 +52,9 @@ pub trait Observer: Send + Sync + 'static {
     fn not_committed(&self) {}
     /// Records below the high watermark that are not settled here yet.
     fn lag(&self, _topic: &str, _partition: i32, _records: i64) {}
-    /// Since when its settled position stands still although there is more behind it. Told with the lag.
-    fn standing(&self, _topic: &str, _partition: i32, _standing: Standing) {}
+    /// How long its settled position has stood still although there is more behind it; zero when there is nothing. Told with
+    /// the lag.
+    fn standing(&self, _topic: &str, _partition: i32, _still: Duration) {}
     /// The partition is no longer ours; its lag says nothing any more.
     fn left(&self, _topic: &str, _partition: i32) {}
     /// An offset came for a partition that had already left; it was dropped, which is right.

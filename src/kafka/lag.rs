@@ -20,14 +20,9 @@ const ASK: Duration = Duration::from_secs(5);
 /// How long an answer is waited for. Nothing waits with it.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long a partition has stood still although there is more to read, as [`Observer`](super::Observer) is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Since its settled position moved, or since there was something behind it. Zero when there is nothing.
-    pub still: Duration,
-    /// Whether something was delivered that is not settled.
-    pub in_hand: bool,
-}
+/// After how long a question without an answer is given up: librdkafka answers, if with nothing, soon after [`ANSWER`]. A
+/// question that is asked takes the place of the one before, and what a slow broker leads is not all that is asked for.
+const GIVE_UP: Duration = Duration::from_secs(15);
 
 /// What is known of one partition.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,13 +35,17 @@ struct Behind {
     low: Option<i64>,
     /// Position, and since when it stands there with more behind it.
     still: Option<(i64, Instant)>,
+    /// High watermark as first seen of a halted partition whose log has lost its end: what is written from there is not read.
+    shortened: Option<i64>,
 }
 
 /// What is known of all partitions, and the question that is under way.
 #[derive(Debug, Default)]
 pub(super) struct Lags {
     table: FxHashMap<PartitionId, Behind>,
-    next_question: Option<Instant>,
+    /// When was asked last.
+    asked_at: Option<Instant>,
+    /// What was asked for; empty once the answer is there.
     asking: Vec<(PartitionId, Spec)>,
 }
 
@@ -70,11 +69,25 @@ impl Lags {
         }
     }
 
-    /// Records behind the settled position, and since when it stands still; `None` while either end is unknown.
-    fn look(&mut self, id: PartitionId, settled: Option<i64>, now: Instant) -> Option<(i64, Duration)> {
+    /// Whether it is time to ask: never while an answer may still come.
+    fn may_ask(&self, now: Instant) -> bool {
+        let wait = if self.asking.is_empty() { ASK } else { GIVE_UP };
+        self.asked_at.is_none_or(|at| at + wait <= now)
+    }
+
+    /// Records behind the settled position, and since when it stands still; `None` while either end is unknown. Of a halted
+    /// partition nothing is fetched, so that the last fetch says nothing of its end. Where that lies before the settled
+    /// position, at least one record is told: how many were lost and written anew nobody knows.
+    fn look(&mut self, id: PartitionId, settled: Option<i64>, halted: bool, now: Instant) -> Option<(i64, Duration)> {
         let behind = self.table.get_mut(&id)?;
-        let (settled, high) = (settled.or(behind.low)?, behind.asked.max(behind.fetched)?);
-        let lag = (high - settled).max(0);
+        let high = if halted { behind.asked.or(behind.fetched) } else { behind.asked.max(behind.fetched) }?;
+        let settled = settled.or(behind.low)?;
+        let lag = if halted && high < settled {
+            (high - *behind.shortened.get_or_insert(high)).max(1)
+        } else {
+            behind.shortened = None;
+            (high - settled).max(0)
+        };
         if lag == 0 {
             behind.still = None;
             return Some((0, Duration::ZERO));
@@ -105,12 +118,13 @@ impl Context {
                     partitions.lags.answered(id, offset);
                 }
             }
+            partitions.lags.asking.clear();
         }
-        if self.partitions().lags.next_question.is_some_and(|at| at > now) {
+        if !self.partitions().lags.may_ask(now) {
             return;
         }
         let mut partitions = self.partitions();
-        partitions.lags.next_question = Some(now + ASK);
+        partitions.lags.asked_at = Some(now);
         let ours = partitions.assigned();
         let asking: Vec<_> = ours.iter().map(|(id, settled)| (*id, partitions.lags.spec(*id, *settled))).collect();
         let question: Vec<(Named, Spec)> = asking.iter().map(|(id, spec)| (partitions.named(*id), *spec)).collect();
@@ -133,14 +147,14 @@ impl Context {
                 }
             }
             for (id, settled) in partitions.assigned() {
-                let Some((lag, still)) = partitions.lags.look(id, settled, now) else { continue };
-                let standing = Standing { still, in_hand: partitions.in_hand(id) };
-                reports.push((partitions.named(id), lag, standing));
+                let halted = !partitions.is_read(id);
+                let Some((lag, still)) = partitions.lags.look(id, settled, halted, now) else { continue };
+                reports.push((partitions.named(id), lag, still));
             }
         }
-        for ((topic, partition), lag, standing) in reports {
+        for ((topic, partition), lag, still) in reports {
             self.observer.lag(&topic, partition, lag);
-            self.observer.standing(&topic, partition, standing);
+            self.observer.standing(&topic, partition, still);
         }
     }
 }
@@ -160,14 +174,18 @@ mod tests {
     fn what_stands_still_with_more_behind_it_grows_old_whatever_the_cause() {
         let (mut lags, start) = (Lags::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(lags.look(P, Some(10), at(0)), None, "nothing is known yet");
+        assert_eq!(lags.look(P, Some(10), false, at(0)), None, "nothing is known yet");
         asked(&mut lags, Spec::Latest, 10);
-        assert_eq!(lags.look(P, Some(10), at(100)), Some((0, Duration::ZERO)));
+        assert_eq!(lags.look(P, Some(10), false, at(100)), Some((0, Duration::ZERO)));
         asked(&mut lags, Spec::Latest, 30);
-        assert_eq!(lags.look(P, Some(10), at(200)), Some((20, Duration::ZERO)), "since it is known that there is more");
-        assert_eq!(lags.look(P, Some(10), at(260)), Some((20, Duration::from_secs(60))));
-        assert_eq!(lags.look(P, Some(11), at(261)), Some((19, Duration::ZERO)), "it moved");
-        assert_eq!(lags.look(P, Some(30), at(262)), Some((0, Duration::ZERO)));
+        assert_eq!(
+            lags.look(P, Some(10), false, at(200)),
+            Some((20, Duration::ZERO)),
+            "since it is known that there is more"
+        );
+        assert_eq!(lags.look(P, Some(10), false, at(260)), Some((20, Duration::from_secs(60))));
+        assert_eq!(lags.look(P, Some(11), false, at(261)), Some((19, Duration::ZERO)), "it moved");
+        assert_eq!(lags.look(P, Some(30), false, at(262)), Some((0, Duration::ZERO)));
     }
 
     #[test]
@@ -177,7 +195,7 @@ mod tests {
         asked(&mut lags, Spec::Latest, 30);
         lags.fetched(P, -1, -1);
         lags.fetched(P, 0, 10);
-        assert_eq!(lags.look(P, Some(10), Instant::now()).map(|(lag, _)| lag), Some(20));
+        assert_eq!(lags.look(P, Some(10), false, Instant::now()).map(|(lag, _)| lag), Some(20));
     }
 
     #[test]
@@ -188,6 +206,31 @@ mod tests {
         asked(&mut lags, Spec::Earliest, 5);
         assert_eq!(lags.spec(P, None), Spec::Latest);
         asked(&mut lags, Spec::Latest, 8);
-        assert_eq!(lags.look(P, None, Instant::now()).map(|(lag, _)| lag), Some(3));
+        assert_eq!(lags.look(P, None, false, Instant::now()).map(|(lag, _)| lag), Some(3));
+    }
+
+    #[test]
+    fn a_halted_partition_whose_log_has_lost_its_end_is_behind_and_grows_old() {
+        let (mut lags, start) = (Lags::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        lags.fetched(P, 0, 1000);
+        asked(&mut lags, Spec::Latest, 800);
+        assert_eq!(lags.look(P, Some(1000), false, at(0)), Some((0, Duration::ZERO)), "settled since it was asked for");
+        assert_eq!(lags.look(P, Some(1000), true, at(10)), Some((1, Duration::ZERO)));
+        asked(&mut lags, Spec::Latest, 950);
+        assert_eq!(lags.look(P, Some(1000), true, at(70)), Some((150, Duration::from_secs(60))));
+        asked(&mut lags, Spec::Latest, 1100);
+        assert_eq!(lags.look(P, Some(1000), true, at(90)), Some((100, Duration::from_secs(80))));
+    }
+
+    #[test]
+    fn nothing_is_asked_while_an_answer_may_still_come() {
+        let (mut lags, start) = (Lags::default(), Instant::now());
+        assert!(lags.may_ask(start));
+        (lags.asked_at, lags.asking) = (Some(start), vec![(P, Spec::Latest)]);
+        assert!(!lags.may_ask(start + ASK) && !lags.may_ask(start + ANSWER), "a slow leader is waited for");
+        assert!(lags.may_ask(start + GIVE_UP));
+        lags.asking.clear();
+        assert!(lags.may_ask(start + ASK) && !lags.may_ask(start + ASK / 2));
     }
 }

@@ -31,7 +31,6 @@ mod turns;
 
 pub use consumer::{ConsumerHandle, ConsumerSpec, spawn};
 pub use errors::{Condition, Error, Observer};
-pub use lag::Standing;
 pub use positions::OnGap;
 pub use producer::{KafkaLog, Producer, ProducerSpec, cluster_id};
 pub use read_back::ReaderSpec;

@@ -298,11 +298,6 @@ impl Partitions {
         self.table.iter().filter(|(_, p)| p.assigned).map(|(id, p)| (*id, p.settled)).collect()
     }
 
-    /// Whether something was read that is not settled.
-    pub(super) fn in_hand(&self, id: PartitionId) -> bool {
-        self.table.get(&id).is_some_and(|p| p.assigned && !p.halted && p.position.is_some() && p.position > p.settled)
-    }
-
     /// Next to read of a partition that is read, where known.
     pub(super) fn position(&self, id: PartitionId) -> Option<i64> {
         self.table.get(&id).filter(|p| p.assigned && !p.halted).and_then(|p| p.position)

@@ -89,16 +89,6 @@ fn a_partition_is_told_to_pause_once_and_resumed_only_when_no_reason_is_left() {
 }
 
 #[test]
-fn what_was_read_is_in_hand_until_it_is_settled() {
-    let mut partitions = one();
-    assert!(!partitions.in_hand(P));
-    partitions.read(P, 10, Some(0));
-    assert!(partitions.in_hand(P));
-    partitions.stored(P, 11);
-    assert!(!partitions.in_hand(P));
-}
-
-#[test]
 fn markers_behind_the_last_record_are_passed_once_all_before_them_is_settled() {
     let mut partitions = one();
     partitions.read(P, 10, Some(0));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::admin::{Health, Metrics};
 use crate::config::Topics;
-use crate::kafka::{Condition, Observer, Standing};
+use crate::kafka::{Condition, Observer};
 
 /// Turns what the Kafka clients tell into readiness and metrics.
 pub(super) struct Ears {
@@ -21,12 +21,12 @@ impl Ears {
         Self { health, metrics, delays }
     }
 
-    /// How long a partition has stood still against what is meant: what is not due yet on a retry topic is not late. Of what was
-    /// delivered there the worker knows when it is due; what was not is due after the topic's delay at the latest.
-    fn late(&self, topic: &str, Standing { still, in_hand }: Standing) -> Duration {
+    /// How long a partition has stood still against what is meant: what is not due yet on a retry topic is not late. It is due
+    /// after the topic's delay at the latest, also what was read and not taken by the worker; where that knows it to be due
+    /// earlier, it says so itself.
+    fn late(&self, topic: &str, still: Duration) -> Duration {
         match self.delays.iter().find(|(name, _)| name == topic) {
             None => still,
-            Some(_) if in_hand => Duration::ZERO,
             Some((_, delay)) => still.saturating_sub(*delay),
         }
     }
@@ -48,8 +48,8 @@ impl Observer for Ears {
         self.metrics.lag(topic, partition, records);
     }
 
-    fn standing(&self, topic: &str, partition: i32, standing: Standing) {
-        self.metrics.standing(topic, partition, self.late(topic, standing).as_secs_f64());
+    fn standing(&self, topic: &str, partition: i32, still: Duration) {
+        self.metrics.standing(topic, partition, self.late(topic, still).as_secs_f64());
     }
 
     fn left(&self, topic: &str, partition: i32) {
@@ -70,14 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_due_yet_on_a_retry_topic_is_not_late() {
+    fn what_is_not_due_yet_on_a_retry_topic_is_not_late_and_then_it_is_whoever_has_it() {
         let ears = Ears::new(Arc::new(Health::new()), Arc::new(Metrics::new()), &["retry-5m".to_owned()]);
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        let late = |topic, still, in_hand| ears.late(topic, Standing { still: minutes(still), in_hand });
-        assert_eq!(late("replies", 7, true), minutes(7));
-        assert_eq!(late("replies", 7, false), minutes(7));
-        assert_eq!(late("retry-5m", 4, false), minutes(0));
-        assert_eq!(late("retry-5m", 7, false), minutes(2));
-        assert_eq!(late("retry-5m", 7, true), minutes(0), "the worker says when that is due");
+        assert_eq!(ears.late("replies", minutes(7)), minutes(7));
+        assert_eq!(ears.late("retry-5m", minutes(4)), minutes(0));
+        assert_eq!(ears.late("retry-5m", minutes(7)), minutes(2));
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use handback::bridge::seams::{Command, Control, Epoch, PartitionId, Received};
-use handback::kafka::{self, Condition, ConsumerHandle, ConsumerSpec, Observer, OnGap, Standing};
+use handback::kafka::{self, Condition, ConsumerHandle, ConsumerSpec, Observer, OnGap};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -41,7 +41,7 @@ pub(crate) struct Told {
     conditions: Mutex<BTreeMap<String, String>>,
     committed: Mutex<HashMap<i32, i64>>,
     lag: Mutex<HashMap<i32, i64>>,
-    standing: Mutex<HashMap<i32, Standing>>,
+    still: Mutex<HashMap<i32, Duration>>,
 }
 
 impl Observer for Told {
@@ -61,8 +61,8 @@ impl Observer for Told {
         self.lag.lock().unwrap().insert(partition, records);
     }
 
-    fn standing(&self, _topic: &str, partition: i32, standing: Standing) {
-        self.standing.lock().unwrap().insert(partition, standing);
+    fn standing(&self, _topic: &str, partition: i32, still: Duration) {
+        self.still.lock().unwrap().insert(partition, still);
     }
 
     fn left(&self, _topic: &str, partition: i32) {
@@ -81,7 +81,7 @@ impl Told {
 
     /// How long a partition has stood still with more behind it.
     pub(crate) fn still(&self, partition: i32) -> Duration {
-        self.standing.lock().unwrap().get(&partition).map_or(Duration::ZERO, |standing| standing.still)
+        self.still.lock().unwrap().get(&partition).copied().unwrap_or_default()
     }
 
     pub(crate) fn committed_of(&self, partition: i32) -> Option<i64> {
