@@ -9,8 +9,11 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::native::{Place, Trouble};
+use super::notes::Note;
+use super::partitions::Partitions;
 use super::positions;
 use super::rebalance::Context;
+use super::starting;
 use crate::bridge::seams::PartitionId;
 
 /// How often a partition in trouble is assigned anew at its position. librdkafka says once that reading is forbidden and once
@@ -44,6 +47,24 @@ impl Fetching {
     }
 }
 
+impl Partitions {
+    /// Those that are to be started anew now, and where. What put them into trouble may have put another log in place of the
+    /// one that was read, so that none of them is believed to be the same before it has shown it.
+    fn start_anew(&mut self, now: Instant) -> Vec<(PartitionId, Offset, starting::Place)> {
+        let mut due = self.fetching.due(now);
+        due.retain(|id| self.is_read(*id));
+        let anew = |id| {
+            let position = self.position(id);
+            let note = position.map_or_else(Note::default, |position| self.note(id, position));
+            let place = starting::Place { position, note, ..starting::Place::default() };
+            self.restart(id, place);
+            // Whose start is not decided is not read: without a position, reading began at the beginning.
+            (id, position.map_or(Offset::Beginning, Offset::Offset), place)
+        };
+        due.into_iter().map(anew).collect()
+    }
+}
+
 impl Context {
     /// Raises what keeps a partition from being read. Answers false when that is no partition of ours.
     pub(super) fn cannot_read(&self, place: &Place, trouble: &Trouble) -> bool {
@@ -72,18 +93,14 @@ impl Context {
 
     /// Starts partitions in trouble anew where they stand. Asks nobody: a broker in trouble would hold up all others.
     pub(super) fn start_anew(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
-        let due = self.partitions().fetching.due(Instant::now());
-        let reading = self.partitions().reading();
-        let these: Vec<_> = reading.into_iter().filter(|(id, _)| due.contains(id)).collect();
+        let these = self.partitions().start_anew(Instant::now());
         if these.is_empty() {
             return Ok(());
         }
-        let named: Vec<_> = these.iter().map(|(id, _)| self.partitions().named(*id)).collect();
-        let mut list = positions::list(&named, Offset::Invalid)?;
-        consumer.incremental_unassign(&list)?;
-        for ((topic, partition), (_, position)) in named.iter().zip(&these) {
-            // Without a position librdkafka asks for the committed offset, or says AutoOffsetReset and all are looked at.
-            list.set_partition_offset(topic, *partition, position.map_or(Offset::Invalid, Offset::Offset))?;
+        let named: Vec<_> = these.iter().map(|(id, ..)| self.partitions().named(*id)).collect();
+        let mut list = positions::unassign(consumer, &named)?;
+        for (id, offset, place) in these {
+            self.list_start(&mut list, id, offset, place)?;
         }
         consumer.incremental_assign(&list)
     }
@@ -138,6 +155,36 @@ mod tests {
         assert_eq!(fetching.due(now + 2 * START_ANEW), [P]);
         assert!(fetching.well(P) && !fetching.well(P));
         assert_eq!(fetching.due(now + 3 * START_ANEW), []);
+    }
+
+    /// One partition in trouble, which began there.
+    fn in_trouble(place: starting::Place, now: Instant) -> Partitions {
+        let mut partitions = Partitions::new(["replies".into()].into());
+        partitions.assign(P, place);
+        partitions.fetching.trouble(P, now);
+        partitions
+    }
+
+    #[test]
+    fn a_log_that_lost_records_while_it_could_not_be_read_is_found_out_when_it_is_started_anew() {
+        let now = Instant::now();
+        let ten = starting::Place { position: Some(10), committed: Some(10), ..starting::Place::default() };
+        let mut partitions = in_trouble(ten, now);
+        partitions.read(P, 10, Some(1));
+        let [(_, offset, place)] = partitions.start_anew(now + START_ANEW)[..] else { panic!("it is due") };
+        assert_eq!((offset, place.note.leader_epoch), (Offset::Offset(11), Some(1)), "librdkafka asks the leader");
+        assert_eq!(partitions.read(P, 11, Some(2)), None, "nor is a record of a later leader believed");
+        assert_eq!(partitions.doubted(), [(P, 11, 1)]);
+    }
+
+    #[test]
+    fn a_partition_of_which_nothing_was_read_is_started_anew_at_its_beginning() {
+        let now = Instant::now();
+        let mut partitions = in_trouble(starting::Place::default(), now);
+        let [(_, offset, _)] = partitions.start_anew(now + START_ANEW)[..] else { panic!("it is due") };
+        assert_eq!(offset, Offset::Beginning, "and the positions of all others are left alone");
+        partitions.halt(P, false);
+        assert!(partitions.start_anew(now + 2 * START_ANEW).is_empty(), "what is halted is not read");
     }
 
     #[test]

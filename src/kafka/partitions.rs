@@ -143,13 +143,14 @@ impl Partitions {
         entry.doubt();
     }
 
-    /// Partitions of which the log is to be asked, with position and epoch.
+    /// Partitions of which the log is to be asked, with what was read of it and the epoch. Markers behind the last record
+    /// handed on may be of a later leader: of those the log of that epoch knows nothing.
     pub(super) fn doubted(&mut self) -> Vec<(PartitionId, i64, i32)> {
         if !std::mem::take(&mut self.any_doubted) {
             return Vec::new();
         }
         let doubted = self.table.iter().filter(|(_, p)| p.assigned && !p.halted && p.doubted);
-        doubted.filter_map(|(id, p)| Some((*id, p.position?, p.known_epoch()?))).collect()
+        doubted.filter_map(|(id, p)| Some((*id, p.handed_to?, p.known_epoch()?))).collect()
     }
 
     /// What comes now comes only if the log has what was read.

@@ -89,6 +89,17 @@ fn a_partition_is_told_to_pause_once_and_resumed_only_when_no_reason_is_left() {
 }
 
 #[test]
+fn a_log_is_asked_only_for_what_was_read_of_it() {
+    let mut partitions = one();
+    partitions.read(P, 10, Some(1));
+    // A marker that the next leader has written.
+    partitions.ended(P, 12);
+    partitions.restart(P, at(12));
+    assert_eq!(partitions.read(P, 12, Some(2)), None);
+    assert_eq!(partitions.doubted(), [(P, 11, 1)], "under the former leader the log reached there");
+}
+
+#[test]
 fn markers_behind_the_last_record_are_passed_once_all_before_them_is_settled() {
     let mut partitions = one();
     partitions.read(P, 10, Some(0));

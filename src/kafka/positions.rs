@@ -158,6 +158,21 @@ pub(super) fn watermarks<C: ConsumerContext>(
     }
 }
 
+/// Unassigns these, and answers the list to assign them again. One that an assignment which failed has left out is not
+/// assigned, and librdkafka would refuse all of them with it.
+pub(super) fn unassign<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    these: &[Named],
+) -> KafkaResult<TopicPartitionList> {
+    let assigned = consumer.assignment()?;
+    let mut present = these.to_vec();
+    present.retain(|(topic, partition)| assigned.find_partition(topic, *partition).is_some());
+    if !present.is_empty() {
+        consumer.incremental_unassign(&list(&present, Offset::Invalid)?)?;
+    }
+    list(these, Offset::Invalid)
+}
+
 /// A list with the same offset for all.
 pub(super) fn list(partitions: &[Named], offset: Offset) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
@@ -185,6 +200,24 @@ mod tests {
         ];
         for ((wanted, marks), start) in table {
             assert_eq!(decide(wanted, marks), start, "{wanted:?} in {marks:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_failed_assignment_has_left_out_is_assigned_again_with_the_others() {
+        let mut config = rdkafka::ClientConfig::new();
+        config
+            .set("group.id", "g")
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let all = [("replies".to_owned(), 0), ("replies".to_owned(), 1)];
+        for assigned in [&all[..1], &[], &all[..]] {
+            let before = unassign(&consumer, &all).unwrap();
+            assert_eq!((before.count(), consumer.assignment().unwrap().count()), (2, 0));
+            if !assigned.is_empty() {
+                consumer.incremental_assign(&list(assigned, Offset::Beginning).unwrap()).unwrap();
+            }
         }
     }
 

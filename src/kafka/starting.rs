@@ -167,7 +167,7 @@ impl Context {
     }
 
     /// Puts the start of a partition into the list of an assignment.
-    fn list_start(
+    pub(super) fn list_start(
         &self,
         list: &mut TopicPartitionList,
         id: PartitionId,
@@ -242,8 +242,7 @@ impl Context {
             return Err(KafkaError::OffsetFetch(Code::OperationTimedOut));
         }
         let named: Vec<_> = reading.iter().map(|(id, _)| self.partitions().named(*id)).collect();
-        let mut list = positions::list(&named, Offset::Invalid)?;
-        consumer.incremental_unassign(&list)?;
+        let mut list = positions::unassign(consumer, &named)?;
         for beginning in &beginnings {
             let (offset, place) = self.settle_start(*beginning);
             self.list_start(&mut list, beginning.id, offset, place)?;
@@ -286,6 +285,10 @@ impl Context {
         let Some(id) = self.partitions().id(&place.topic, place.partition) else { return };
         let Some(wanted) = self.partitions().position(id) else { return };
         self.partitions().halt(id, false);
+        // What it was in trouble over is no longer the matter.
+        if self.partitions().fetching.well(id) {
+            self.is_read_again(id);
+        }
         self.tell_start(id, Some(Start::Truncated { wanted }));
         self.apply_pauses(consumer);
     }
