@@ -7,6 +7,7 @@ pub mod read_back;
 pub mod send;
 pub mod topics;
 
+mod batch;
 mod consumer;
 mod deliveries;
 mod errors;

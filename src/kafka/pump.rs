@@ -10,21 +10,13 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
+use super::batch::{BATCH, POLL, Turn, gather};
 use super::copies;
 use super::identity::IdentityCheck;
 use super::membership;
 use super::native::{Event, EventConsumer, Message, Trouble};
 use super::rebalance::Context;
 use crate::bridge::seams::{Command, Control, PartitionId, Received};
-
-/// Records in a batch. More gains nothing measurable; fewer makes the channel hop visible.
-const BATCH: usize = 64;
-
-/// Bytes in a batch, give or take one record: with 16 batches waiting, half of what a worker takes in hand.
-const BATCH_BYTES: usize = 1024 * 1024;
-
-/// Longest a poll waits. Bounds how late a command is seen.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Wait between two tries to hand over a batch while the worker is busy.
 const NAP: Duration = Duration::from_millis(2);
@@ -41,13 +33,6 @@ const TOPIC_CHECK: Duration = Duration::from_secs(5);
 
 /// How often what is not committed is looked at: several times the usual `kafka.auto_commit_interval`.
 const COMMIT_CHECK: Duration = Duration::from_secs(5);
-
-/// Whether the thread goes on.
-#[derive(PartialEq, Eq)]
-enum Turn {
-    Next,
-    Last,
-}
 
 /// The thread's state.
 pub(super) struct Pump {
@@ -88,7 +73,7 @@ impl Pump {
     }
 
     pub(super) fn run(mut self) {
-        while self.turn() == Turn::Next {}
+        while self.turn() != Turn::Last {}
         drop(self.identity);
         // Runs the revoke callback, which still waits for the worker; commits; leaves the group.
         drop(self.consumer);
@@ -121,27 +106,19 @@ impl Pump {
 
     /// Reads one batch.
     fn fill(&mut self) -> Turn {
-        if self.poll(POLL) == Turn::Last {
-            return Turn::Last;
-        }
-        let mut bytes = self.held.last().map_or(0, |received| received.record.size());
-        while !self.held.is_empty() && self.held.len() < BATCH && bytes < BATCH_BYTES {
-            let before = self.held.len();
-            if self.poll(Duration::ZERO) == Turn::Last {
-                return Turn::Last;
-            }
-            if self.held.len() == before {
-                break;
-            }
-            bytes += self.held.last().map_or(0, |received| received.record.size());
-        }
-        Turn::Next
+        let mut batch = std::mem::take(&mut self.held);
+        let turn = gather(&mut batch, |held, wait| self.poll(held, wait));
+        self.held = batch;
+        turn
     }
 
     /// The worker is busy, and a batch is held.
     fn wait_for_worker(&mut self) -> Turn {
         if self.context().partitions().choked() {
-            return self.poll(POLL);
+            let mut held = std::mem::take(&mut self.held);
+            let turn = self.poll(&mut held, POLL);
+            self.held = held;
+            return turn;
         }
         let since = *self.full_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= STALL {
@@ -184,17 +161,18 @@ impl Pump {
     }
 
     /// One call into librdkafka, which may run callbacks; a record goes to `held`.
-    fn poll(&mut self, wait: Duration) -> Turn {
+    fn poll(&mut self, held: &mut Vec<Received>, wait: Duration) -> Turn {
         let Self { consumer, topics, .. } = &*self;
         match consumer.poll(wait, |message| receive(consumer.context(), topics, message)) {
-            None => Turn::Next,
+            None => Turn::Idle,
+            Some(Event::Heard) => Turn::Next,
             Some(Event::End(place)) => {
                 consumer.context().ended(&place);
                 consumer.context().reached(consumer, &place);
                 Turn::Next
             }
             Some(Event::Record(received)) => {
-                self.held.extend(received);
+                held.extend(received);
                 Turn::Next
             }
             Some(Event::Trouble(trouble)) => self.trouble(&trouble),

@@ -125,7 +125,7 @@ fn serve(
         }
         match reader.consumer.poll(POLL, |message| seen(message, &spec.reply_topics)) {
             None if answers.is_closed() => return Err(Gone),
-            None => {}
+            None | Some(Event::Heard) => {}
             Some(Event::Record(seen)) => reader.take(seen)?,
             Some(Event::End(place)) => reader.end(place.partition)?,
             Some(Event::Trouble(trouble)) => reader.trouble(&trouble)?,

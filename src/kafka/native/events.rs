@@ -27,6 +27,8 @@ pub(in crate::kafka) enum Event<T> {
     End(Place),
     /// Something went wrong.
     Trouble(Trouble),
+    /// Something that the context has heard.
+    Heard,
 }
 
 /// What went wrong, and where.
@@ -74,7 +76,8 @@ impl<C: ConsumerContext> EventConsumer<C> {
         Some(Self { queue: queue?, question: RefCell::new(None), consumer })
     }
 
-    /// Asks for offsets, and forgets an earlier question. False when the client cannot. Does not wait.
+    /// Asks for offsets, and forgets an earlier question with whatever would have been answered. False when the client cannot.
+    /// Does not wait.
     pub(in crate::kafka) fn ask_offsets(&self, partitions: &[((String, i32), Spec)], within: Duration) -> bool {
         let question = Question::ask(&self.consumer, partitions, within);
         self.question.replace(question);
@@ -87,13 +90,17 @@ impl<C: ConsumerContext> EventConsumer<C> {
         answer.inspect(|_| _ = self.question.take())
     }
 
-    /// Waits for one event, at most this long. `None` when there was none, or one that the context has heard. Records are
-    /// looked at where they are, by `record`.
+    /// Waits for one event, at most this long. `None` when there was none. Records are looked at where they are, by `record`.
     pub(in crate::kafka) fn poll<T>(&self, wait: Duration, record: impl FnOnce(Message<'_>) -> T) -> Option<Event<T>> {
         let event = self.queue.poll(wait)?;
+        Some(self.hear(&event, record).unwrap_or(Event::Heard))
+    }
+
+    /// `None`: the context has heard it.
+    fn hear<T>(&self, event: &OwnEvent, record: impl FnOnce(Message<'_>) -> T) -> Option<Event<T>> {
         match event.kind() {
             raw::RD_KAFKA_EVENT_FETCH => event.message().map(|message| Event::Record(record(message))),
-            raw::RD_KAFKA_EVENT_ERROR => self.error(&event),
+            raw::RD_KAFKA_EVENT_ERROR => self.error(event),
             raw::RD_KAFKA_EVENT_STATS => {
                 // SAFETY: the text of this kind of event lives as long as the event.
                 self.context()
