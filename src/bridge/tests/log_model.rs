@@ -7,7 +7,6 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
-use fastrand::Rng;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::books::{Books, Event, REPLIES, WRITTEN_AT};
@@ -23,9 +22,9 @@ pub(super) struct LogModel {
     /// What the producer wrote; two consumers can share it.
     pub(super) books: Rc<Books>,
     /// Every record that was ever delivered; whether it owes an outcome.
-    pub(super) sent: RefCell<BTreeMap<Offset, (Record, bool)>>,
+    pub(super) sent: Rc<RefCell<BTreeMap<Offset, (Record, bool)>>>,
     /// What the group would go on from.
-    pub(super) stored: RefCell<HashMap<PartitionId, i64>>,
+    pub(super) stored: Rc<RefCell<HashMap<PartitionId, i64>>>,
     pub(super) paused: RefCell<BTreeSet<PartitionId>>,
     epochs: RefCell<BTreeMap<PartitionId, (Epoch, bool)>>,
     control: RefCell<Option<UnboundedSender<Control>>>,
@@ -40,7 +39,7 @@ pub(super) struct LogModel {
     /// What was asked of the outcome topic.
     pub(super) asked: RefCell<Vec<ReadBack>>,
     /// Of that, what the present member waits for.
-    unanswered: RefCell<VecDeque<ReadBack>>,
+    pub(super) unanswered: RefCell<VecDeque<ReadBack>>,
     /// Nothing is read back until the test says so.
     pub(super) mute: Cell<bool>,
 }
@@ -57,8 +56,8 @@ impl LogModel {
     pub(super) fn new(books: Rc<Books>, control: UnboundedSender<Control>, pieces: Sender<Piece>) -> Self {
         Self {
             books,
-            sent: RefCell::default(),
-            stored: RefCell::default(),
+            sent: Rc::default(),
+            stored: Rc::default(),
             paused: RefCell::default(),
             epochs: RefCell::default(),
             control: RefCell::new(Some(control)),
@@ -89,7 +88,7 @@ impl LogModel {
     }
 
     /// What is read of the outcome topic from where it was asked, at most `count` records of it.
-    fn piece(&self, ask: ReadBack, count: usize) -> Piece {
+    pub(super) fn piece(&self, ask: ReadBack, count: usize) -> Piece {
         let outcomes = self.outcome_records.borrow();
         let of_partition = outcomes.iter().filter(|record| record.partition == Some(ask.partition));
         let from = usize::try_from(ask.from.unwrap_or(0)).unwrap();
@@ -102,22 +101,6 @@ impl LogModel {
         let next = i64::try_from(from + left.min(count)).ok();
         let reading = if left <= count { Reading::Done } else { Reading::Left((left - count) as u64) };
         Piece { ticket: ask.ticket, partition: ask.partition, entries: entries.collect(), next, reading }
-    }
-
-    /// Reads on for the ledgers that were asked for while the model was mute: whole, in part, in vain, or not yet.
-    pub(super) fn read_on(&self, rng: &mut Rng) {
-        let Some(ask) = self.unanswered.borrow_mut().pop_front() else { return };
-        let piece = match rng.u32(0..100) {
-            0..50 => self.piece(ask, usize::MAX),
-            50..75 => self.piece(ask, rng.usize(0..5)),
-            75..80 => Piece { reading: Reading::Failed("no leader".to_owned()), ..self.piece(ask, rng.usize(0..5)) },
-            80..85 => return,
-            _ => return self.unanswered.borrow_mut().push_front(ask),
-        };
-        if let Reading::Left(_) = piece.reading {
-            self.unanswered.borrow_mut().push_front(ReadBack { from: piece.next, ..ask });
-        }
-        self.tell_piece(piece);
     }
 
     /// Retention takes these records: nothing is owed for them any more.
@@ -196,6 +179,7 @@ impl LogModel {
             let (epoch, assigned) = epochs.get_mut(id).expect("assigned before");
             let ended = (*id, *epoch);
             (*epoch, *assigned) = (*epoch + 1, false);
+            self.paused.borrow_mut().remove(id);
             ended
         };
         ids.iter().map(end).collect()

@@ -44,11 +44,14 @@ pub(super) struct Stage {
     options: Options,
     records: mpsc::Sender<Vec<Received>>,
     next: RefCell<HashMap<PartitionId, i64>>,
-    zombies: Vec<Zombie>,
+    pub(super) zombies: Vec<Zombie>,
 }
 
+/// What the members of one group have in common: what was sent, and what is stored.
+type Group = (Rc<RefCell<BTreeMap<(PartitionId, i64), (Record, bool)>>>, Rc<RefCell<HashMap<PartitionId, i64>>>);
+
 /// A worker that the group has given up. Its channels stay open, as a consumer that is stopped keeps them.
-struct Zombie {
+pub(super) struct Zombie {
     running: JoinHandle<Ending>,
     control: mpsc::UnboundedSender<Control>,
     #[expect(dead_code, reason = "kept open")]
@@ -125,23 +128,41 @@ impl Stage {
             wall_clock,
         };
         set(&mut options, &mut shared);
-        Self::start(options, shared, Rc::default(), Rc::default())
+        Self::start(options, shared, Rc::default(), Rc::default(), None)
+    }
+
+    /// One more worker of the reply topics in the same group, between the same models, with nothing assigned.
+    pub(super) fn another(&self, worker: usize) -> Self {
+        let options = Options { worker, ..self.options.clone() };
+        let (engine, books) = (Rc::clone(&self.engine), Rc::clone(&self.log.books));
+        let group = Some((Rc::clone(&self.log.sent), Rc::clone(&self.log.stored)));
+        Self::start(options, self.shared.clone(), engine, books, group)
     }
 
     /// The worker of the retry topics, between the same models. `ids` are assigned.
     pub(super) fn beside(&self, ids: &[PartitionId]) -> Self {
         let worker = self.options.worker + 1;
         let options = Options { worker, reads: Reads::Retries, ledger: None, flood: None, ..self.options.clone() };
-        let beside = Self::start(options, self.shared.clone(), Rc::clone(&self.engine), Rc::clone(&self.log.books));
+        let (engine, books) = (Rc::clone(&self.engine), Rc::clone(&self.log.books));
+        let beside = Self::start(options, self.shared.clone(), engine, books, None);
         beside.log.assign(ids);
         beside
     }
 
-    fn start(options: Options, shared: Shared, engine: Rc<EngineModel>, books: Rc<Books>) -> Self {
+    fn start(
+        options: Options,
+        shared: Shared,
+        engine: Rc<EngineModel>,
+        books: Rc<Books>,
+        group: Option<Group>,
+    ) -> Self {
         let (control_in, control) = controls();
         let (records, records_out) = mpsc::channel(100_000);
         let (pieces_in, pieces) = mpsc::channel(100_000);
         let mut log = LogModel::new(books, control_in, pieces_in);
+        if let Some((sent, stored)) = group {
+            (log.sent, log.stored) = (sent, stored);
+        }
         if options.reads == Reads::Retries {
             log.retry_topics = options.tiers.iter().map(|tier| Arc::clone(&tier.topic)).collect();
         }
@@ -226,14 +247,6 @@ impl Stage {
             sent.extend(new.into_iter().map(|r| ((id, r.origin.offset), (r, true))));
         }
         last(&sent)
-    }
-
-    /// Assigns a partition and delivers what is not stored of it.
-    pub(super) fn assign(&self, id: PartitionId) {
-        self.log.assign(&[id]);
-        let to = self.end(id);
-        self.read(id, self.log.stored(id).unwrap_or(0), to);
-        self.next.borrow_mut().insert(id, to);
     }
 
     /// Delivers what was delivered before once more, under the present epoch.
