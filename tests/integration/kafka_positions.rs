@@ -96,6 +96,8 @@ async fn a_topic_that_is_made_again_while_it_is_read_is_stopped_within_seconds()
     // The same brokers, as far as the client knows, with a topic of the same name.
     config.set("bootstrap.servers", format!("{},{}", old.bootstrap_servers(), new.bootstrap_servers()));
     config.set("topic.metadata.refresh.interval.ms", "1000").set("reconnect.backoff.max.ms", "500");
+    // The group stays behind with the old ones. What is lost to it before the new id is seen cannot be stopped.
+    config.set("session.timeout.ms", "60000");
     let told = Arc::new(Told::default());
     let mut a = start(config, &told, None);
     assigned(&mut a).await;
