@@ -25,7 +25,7 @@ mod topics;
 
 use dispatcher::Dispatcher;
 use ears::Ears;
-use member::Setup;
+use member::{Joining, Setup};
 
 /// Bound of the flush at the end. What the workers awaited is durable already; only abandoned records are left.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -262,8 +262,9 @@ where
         producer: producer.clone(),
         shared: shared.clone(),
     });
-    let setup = |options| Setup {
+    let setup = |options: Options| Setup {
         settings: settings.clone(),
+        joining: Joining::new(health, options.worker),
         options,
         engines: engines.clone(),
         producer: producer.clone(),

@@ -13,7 +13,7 @@ use handback::bridge::sight::{Reach, Sight};
 use handback::bridge::{self, Ailing, Ending, Intake, Options, Postponed, Shared};
 use handback::cadence::Client;
 use handback::config::Settings;
-use handback::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
+use handback::kafka::{self, Batches, ConsumerSpec, KafkaLog, OnGap, Producer, ProducerSpec};
 use handback::wire::{OutRecord, Target};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
@@ -65,6 +65,7 @@ pub(crate) fn consumer_spec(settings: &Settings) -> ConsumerSpec {
         config: kafka::client::consumer(&settings.kafka, 0, 1),
         topics: settings.topics.replies.iter().map(|topic| topic.as_str().into()).collect(),
         on_gap: OnGap::Stop,
+        batches: Batches::of_replies(settings.bridge.max_in_flight_bytes),
         accept_recreated: Vec::new(),
         revoke_timeout: Duration::from_secs(2),
         lookup_timeout: Duration::from_secs(10),

@@ -135,7 +135,9 @@ impl<E: Engine, L: Log> Core<E, L> {
         loop {
             attempts += 1;
             let spent = attempts >= self.options.retry.max_attempts || self.hurries(work);
-            let missing = self.allowed.resolve(&self.engine).await;
+            // A partition that leaves waits for no engine that is silent.
+            let resolve = self.allowed.resolve(&self.engine);
+            let Some(missing) = work.life.leaving.run_until_cancelled(resolve).await else { return Listing::Gone };
             if self.allowed.name_of(id).is_some() {
                 slot.unpark().await;
                 return Listing::Listed;

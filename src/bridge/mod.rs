@@ -9,6 +9,7 @@ pub mod seams;
 mod settle;
 mod worker;
 
+mod batches;
 mod clock;
 mod core;
 mod crowding;
@@ -44,6 +45,7 @@ pub mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use batches::Batches;
 pub use core::{Ailing, RateLimiter, Shared, rate_limiter};
 pub use look::Policy as LookPolicy;
 pub(crate) use options::retry_policy;

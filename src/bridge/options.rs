@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batches::Batches;
 use super::sight::Reach;
 use super::tiers::Tier;
 use super::{breaker, flood, ledger, look, retry};
@@ -152,6 +153,14 @@ impl Options {
     #[must_use]
     pub fn of_retries(settings: &Settings, worker: usize, cluster_id: Arc<str>, seed: u64) -> Self {
         Self { reads: Reads::Retries, ledger: None, flood: None, ..Self::new(settings, worker, cluster_id, seed) }
+    }
+
+    /// How much waits between its consumer and the worker.
+    pub(crate) fn batches(&self) -> Batches {
+        match self.reads {
+            Reads::Replies => Batches::of_replies(self.max_in_flight_bytes),
+            Reads::Retries => Batches::of_retries(),
+        }
     }
 
     /// How many topics the worker reads.

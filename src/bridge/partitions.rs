@@ -289,6 +289,12 @@ impl Partitions {
         self.held_bytes.get()
     }
 
+    /// The same without those that only wait to be due.
+    pub(crate) fn stuck_bytes(&self) -> usize {
+        let is_stuck = |p: &&Partition| p.hold.is_none_or(|(hold, _)| hold != Hold::NotDue);
+        self.table.values().filter(is_stuck).map(|p| p.held.bytes).sum()
+    }
+
     /// How many partitions are held back for each reason, in the order of [`Hold::ALL`].
     pub(crate) fn holds(&self) -> [usize; Hold::ALL.len()] {
         let mut count = [0; Hold::ALL.len()];

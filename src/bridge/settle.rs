@@ -2,23 +2,24 @@
 //! for what looks into a workflow lead to: `reasons`.
 
 mod behind;
+mod postpone;
 mod reasons;
 mod tries;
 
 use self::behind::{behind, follow};
+use self::postpone::postpone;
 use self::reasons::{explain, look_first, looks_first};
 use self::tries::{Decision, Tries};
 use super::core::Core;
 use super::domains::Listing;
 use super::gate::Pass;
 use super::judge::Question;
-use super::records::Unwritten;
 use super::repeats::Repeat;
 use super::seams::{Call, CallError, DomainRef, Engine, Log, Verdict};
 use super::tiers::Cause;
 use super::windows::Slot;
 use super::work::{Conclusion, Fate, Work};
-use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, TOO_LARGE_TO_WAIT, Target};
+use crate::wire::{Action, Evidence, OutcomeKind, Refusal, RefusalCode, Reply, Target};
 
 /// What asking the engine led to.
 enum Asked {
@@ -74,41 +75,6 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
         work.lane.inspect(|lane| core.news.is_news_again(*lane));
     }
     fate
-}
-
-/// Hands a record on to a retry topic. It is settled here once all in-sync replicas have it there.
-async fn postpone<E: Engine, L: Log>(
-    core: &Core<E, L>,
-    work: &Work,
-    mut slot: Slot,
-    tier: usize,
-    cause: Cause,
-    ending: Conclusion,
-) -> Fate {
-    core.weigh_delay(work, cause, &ending).await;
-    slot.start_recording(&work.life);
-    match core.write_if_it_fits(work, || core.retry_record(work, tier, cause, &ending)).await {
-        Ok(()) => {}
-        Err(Unwritten::Gone) => return Fate::Abandoned,
-        Err(Unwritten::TooLarge(text)) => return record(core, work, too_large_to_wait(work, ending, &text)).await,
-    }
-    core.has_left(work, tier, cause);
-    core.metrics.postponed(cause.as_str());
-    tracing::debug!(record = %work.record.origin, topic = %core.options.tiers[tier].topic, cause = cause.as_str(), "waits on a retry topic");
-    Fate::Settled
-}
-
-/// It would wait, and the retry topic does not take it: one record must not hold its partition until somebody changes the
-/// topic. It can be replayed then.
-fn too_large_to_wait(work: &Work, ending: Conclusion, text: &str) -> Conclusion {
-    let detail = format!("{}; it could not wait on a retry topic: {text}", ending.detail.unwrap_or_default());
-    tracing::warn!(record = %work.record.origin, detail, "becomes a dead letter");
-    Conclusion {
-        reason: Some(TOO_LARGE_TO_WAIT),
-        attempts: ending.attempts.saturating_add(work.earlier),
-        engine_status: ending.engine_status,
-        ..Conclusion::exhausted(detail)
-    }
 }
 
 /// A heartbeat whose calls came to nothing asks for nothing that could still be done.

@@ -63,7 +63,8 @@ pub(crate) const fn is_unforeseen_delay(cause: Cause) -> bool {
         Cause::Failing | Cause::Shard | Cause::Busy | Cause::Crowded => false,
         // A domain that fails over, or a right that is missing: unready says so, and all replies to it meet the same.
         Cause::Parked => false,
-        // What it follows was counted, or not, for what it met itself.
+        // An answer behind cancels that nobody asked for: nothing says that it is wrong. One that is like what it follows has
+        // that one's cause (`Core::following`) and counts as it does: it becomes a dead letter like it.
         Cause::Following => false,
     }
 }

@@ -164,11 +164,11 @@ impl Held<'_> {
     /// Lets the reason stand until then, or until the domain that is meant answers, after the record is gone.
     pub(crate) fn linger(mut self, until: Instant, domain: Option<DomainRef>) {
         let mut lingering = self.unready.lingering.borrow_mut();
-        if lingering.len() >= MAX_REASONS {
-            return;
-        }
         if let Some(there) = lingering.get_mut(&self.key) {
             there.until = there.until.max(until);
+            return;
+        }
+        if lingering.len() >= MAX_REASONS {
             return;
         }
         lingering.insert(std::mem::take(&mut self.key), Lingering { until, domain });
@@ -193,6 +193,8 @@ impl Drop for Held<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -210,5 +212,22 @@ mod tests {
         assert_eq!(shown().len(), 1, "one still waits");
         drop(second);
         assert_eq!(shown(), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_reasons_as_there_may_be_are_prolonged_by_each_reply_that_leaves() {
+        let health = Arc::new(Health::new());
+        let unready = Unready::new(Arc::clone(&health), 0);
+        let leave = |number: usize| {
+            let held = unready.hold(format!("inactive/{number}"), || "another cluster answers for it".to_owned());
+            held.linger(Instant::now() + Duration::from_secs(60), None);
+        };
+        (0..MAX_REASONS).for_each(leave);
+        tokio::time::advance(Duration::from_secs(50)).await;
+        leave(7);
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert!(unready.lingering().is_empty());
+        let keys: Vec<_> = health.reasons().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["inactive/7/0"], "a reply left 50 s ago");
     }
 }

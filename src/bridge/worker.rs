@@ -167,7 +167,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
                 && drain_until.is_none()
                 && core.gate.admits()
                 && self.short.is_empty()
-                && self.partitions.held_bytes() < core.options.max_in_flight_bytes
+                && !self.holds_too_much()
                 && !(self.opens_soon() && self.partitions.hold_for_ledgers());
             tokio::select! {
                 biased;

@@ -17,7 +17,7 @@ section! {
         pub max_in_flight: usize = 256,
 
         // 256 records of 128 KiB, or 16 of the largest: what a container of 128 MiB can hold beside everything else.
-        /// Bytes of one worker's records in hand at once, and of those that are held back. One partition has at most half of what is free.
+        /// Bytes of one worker's records in hand at once, and of those that are held back for anything but to be due. One partition has at most half of what is free.
         pub max_in_flight_bytes: usize = 32 * 1024 * 1024,
 
         // Acknowledgements take milliseconds and arrive in bulk: at 50,000 records a second and 8 ms some 400 are waited for.

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
+use crate::bridge::Batches;
 use crate::bridge::seams::Received;
 
-/// Records in a batch. More gains nothing measurable; fewer makes the channel hop visible.
-pub(super) const BATCH: usize = 64;
-
-/// Bytes in a batch, give or take one record: with 16 batches waiting, half of what a worker takes in hand.
-const BATCH_BYTES: usize = 1024 * 1024;
-
-/// Events looked at for a batch. Ends of partitions, statistics and the like come between its records, and commands wait for
+/// Events looked at for a batch: several times its records. Ends of partitions, statistics and the like come between its records, and commands wait for
 /// all of them.
-const EVENTS: usize = 4 * BATCH;
+const EVENTS: usize = 256;
 
 /// Longest a poll waits. Bounds how late a command is seen.
 pub(super) const POLL: Duration = Duration::from_millis(20);
@@ -27,7 +22,11 @@ pub(super) enum Turn {
 }
 
 /// Polls until a batch is full or nothing more is there. What is no record ends it only as long as there is none.
-pub(super) fn gather(held: &mut Vec<Received>, mut poll: impl FnMut(&mut Vec<Received>, Duration) -> Turn) -> Turn {
+pub(super) fn gather(
+    batches: Batches,
+    held: &mut Vec<Received>,
+    mut poll: impl FnMut(&mut Vec<Received>, Duration) -> Turn,
+) -> Turn {
     let (mut wait, mut bytes) = (POLL, 0);
     for _ in 0..EVENTS {
         let before = held.len();
@@ -36,7 +35,7 @@ pub(super) fn gather(held: &mut Vec<Received>, mut poll: impl FnMut(&mut Vec<Rec
             return turn;
         }
         bytes += held[before..].iter().map(|received| received.record.size()).sum::<usize>();
-        if held.is_empty() || held.len() >= BATCH || bytes >= BATCH_BYTES {
+        if held.is_empty() || batches.is_full(held.len(), bytes) {
             break;
         }
     }
@@ -57,9 +56,10 @@ mod tests {
 
     #[test]
     fn ends_of_partitions_between_records_do_not_end_a_batch() {
+        const BATCH: usize = 64;
         let came = |records: &[bool]| {
             let (mut held, mut records) = (Vec::new(), records.iter());
-            let turn = gather(&mut held, |held, _| match records.next() {
+            let turn = gather(Batches::of_replies(32 << 20), &mut held, |held, _| match records.next() {
                 Some(record) => {
                     held.extend(record.then(received));
                     Turn::Next

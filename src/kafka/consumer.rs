@@ -15,6 +15,7 @@ use rdkafka::error::KafkaError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{Conditions, Error, Observer};
+use super::handover::Handover;
 use super::identity::Identity;
 use super::inbox::Inbox;
 use super::membership::{self, Membership};
@@ -23,11 +24,8 @@ use super::partitions::Partitions;
 use super::positions::OnGap;
 use super::pump::Pump;
 use super::rebalance::Context;
+use crate::bridge::Batches;
 use crate::bridge::seams::{Command, Control, Received};
-
-/// Batches between consumer and worker. With 64 records each some 1,000: a worker at 40,000 records a second drains
-/// them in 25 ms, far longer than the consumer takes to notice.
-const BATCHES: usize = 16;
 
 /// What a consumer needs.
 pub struct ConsumerSpec {
@@ -39,6 +37,8 @@ pub struct ConsumerSpec {
     pub topics: Arc<[Arc<str>]>,
     /// What to do about records that retention removed before they were handled.
     pub on_gap: OnGap,
+    /// How much waits for the worker.
+    pub batches: Batches,
     /// Topics that were deleted and made again and may be read, each with its new id.
     pub accept_recreated: Vec<(String, String)>,
     /// How long a revoke waits for the worker's answer.
@@ -61,7 +61,7 @@ pub struct ConsumerSpec {
 pub struct ConsumerHandle {
     /// Assignments, revokes, the end. Unbounded, since it carries a handful of messages a rebalance.
     pub control: mpsc::UnboundedReceiver<Control>,
-    /// Records in batches of at most 64, at most 16 batches waiting.
+    /// Records in batches, as [`ConsumerSpec::batches`] says.
     pub records: mpsc::Receiver<Vec<Received>>,
     /// Commands to the consumer.
     pub commands: Sender<Command>,
@@ -77,7 +77,7 @@ pub struct ConsumerHandle {
 pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
     #[expect(clippy::disallowed_methods, reason = "a few messages for each rebalance, and one rebalance at a time")]
     let (control_out, control) = mpsc::unbounded_channel();
-    let (records_out, records) = mpsc::channel(BATCHES);
+    let (records_out, records) = Handover::new(spec.batches);
     let (commands, inbox) = channel();
     let (ends, ended) = oneshot::channel();
 

@@ -12,6 +12,7 @@ mod consumer;
 mod deliveries;
 mod errors;
 mod fetching;
+mod handover;
 mod identity;
 mod inbox;
 mod lag;
@@ -30,6 +31,7 @@ mod starting;
 mod statistics;
 mod turns;
 
+pub use crate::bridge::Batches;
 pub use consumer::{ConsumerHandle, ConsumerSpec, spawn};
 pub use errors::{Condition, Error, Observer};
 pub use positions::OnGap;

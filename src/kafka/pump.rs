@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
-use super::batch::{BATCH, POLL, Turn, gather};
+use super::batch::{POLL, Turn, gather};
 use super::copies;
+use super::handover::Handover;
 use super::identity::IdentityCheck;
 use super::membership;
 use super::native::{Event, EventConsumer, Message, Trouble};
@@ -38,8 +38,8 @@ const COMMIT_CHECK: Duration = Duration::from_secs(5);
 pub(super) struct Pump {
     consumer: EventConsumer<Context>,
     topics: Arc<[Arc<str>]>,
-    records: mpsc::Sender<Vec<Received>>,
-    /// Read, not yet handed over. Grows past [`BATCH`] only by what was on its way when fetching was paused.
+    records: Handover,
+    /// Read, not yet handed over. Grows past a batch only by what was on its way when fetching was paused.
     held: Vec<Received>,
     /// Since when the worker has taken nothing.
     full_since: Option<Instant>,
@@ -53,18 +53,14 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(
-        consumer: EventConsumer<Context>,
-        topics: Arc<[Arc<str>]>,
-        records: mpsc::Sender<Vec<Received>>,
-    ) -> Self {
+    pub(super) fn new(consumer: EventConsumer<Context>, topics: Arc<[Arc<str>]>, records: Handover) -> Self {
         let now = Instant::now();
         Self {
             identity: IdentityCheck::new(&consumer),
             consumer,
             topics,
+            held: records.batch(),
             records,
-            held: Vec::with_capacity(BATCH),
             full_since: None,
             repair_at: None,
             next_topic_check: now,
@@ -107,7 +103,7 @@ impl Pump {
     /// Reads one batch.
     fn fill(&mut self) -> Turn {
         let mut batch = std::mem::take(&mut self.held);
-        let turn = gather(&mut batch, |held, wait| self.poll(held, wait));
+        let turn = gather(self.records.batches(), &mut batch, |held, wait| self.poll(held, wait));
         self.held = batch;
         turn
     }
@@ -204,9 +200,8 @@ impl Pump {
         if self.held.is_empty() {
             return true;
         }
-        match self.records.try_reserve() {
-            Ok(room) => {
-                room.send(std::mem::replace(&mut self.held, Vec::with_capacity(BATCH)));
+        match self.records.send(&mut self.held) {
+            Ok(()) => {
                 self.full_since = None;
                 true
             }

@@ -26,6 +26,8 @@ pub(super) struct Setup<F> {
     pub(super) producer: Producer,
     pub(super) observer: Arc<Ears>,
     pub(super) shared: Shared,
+    /// Raised before anybody can think that the process has started.
+    pub(super) joining: Joining,
 }
 
 impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
@@ -35,13 +37,12 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
     }
 
     async fn work(self, stop: CancellationToken) -> Ended {
-        let Self { settings, options, engines, producer, observer, shared } = self;
+        let Self { settings, options, engines, producer, observer, shared, joining } = self;
         let engine = match engines() {
             Ok(engine) => engine,
             Err(message) => return Ended::failed(message),
         };
         let worker = options.worker;
-        let looking = Looking::new(&shared.health, worker);
         let looked = match stop.run_until_cancelled(bridge::first_look(&engine)).await {
             None => return Ended::well(),
             Some(FirstLook::Broken(text)) => return Ended::wiring(&settings, &text),
@@ -52,7 +53,7 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
             Err(error) => return Ended::failed(with_source(&error)),
         };
         // From here on the consumer says whether the group has taken it in.
-        drop(looking);
+        joining.over();
         let (asks, pieces) = match options.reads {
             Reads::Replies => match kafka::read_back::spawn(reader_spec(&settings, worker)) {
                 Ok(reader) => (Some(reader.asks), reader.pieces),
@@ -73,22 +74,22 @@ impl<E: Engine + 'static, F: Fn() -> Result<E, String>> Setup<F> {
     }
 }
 
-/// Unready while the engine is asked, for as long as this lives.
-struct Looking {
+/// Unready until a worker's consumer says how it stands with its group. A worker that ends before that ends the process,
+/// which is not ready meanwhile.
+pub(super) struct Joining {
     health: Arc<Health>,
     key: String,
 }
 
-impl Looking {
-    fn new(health: &Arc<Health>, worker: usize) -> Self {
+impl Joining {
+    /// Unready from now on.
+    pub(super) fn new(health: &Arc<Health>, worker: usize) -> Self {
         let key = format!("starting/{worker}");
         health.raise(&key, "the engine is asked whether it is ours, before the group is joined; replies wait");
         Self { health: Arc::clone(health), key }
     }
-}
 
-impl Drop for Looking {
-    fn drop(&mut self) {
+    fn over(self) {
         self.health.clear(&self.key);
     }
 }
@@ -113,6 +114,7 @@ fn consumer_spec(settings: &Settings, options: &Options, observer: Arc<Ears>) ->
             OnRetentionGap::Stop => OnGap::Stop,
             OnRetentionGap::Continue => OnGap::Continue,
         },
+        batches: options.batches(),
         accept_recreated: settings.topics.accepted(),
         revoke_timeout: settings.bridge.revoke_timeout,
         lookup_timeout: settings.kafka.metadata_timeout,

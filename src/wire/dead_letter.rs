@@ -6,12 +6,15 @@
 //! header of ours stands last. A set of `handback-source-*` that already says the same is not written again, so that a
 //! record that handback moves several times keeps its first.
 //!
+//! Of more than 99,900 headers none is kept: with ours beside them nobody could read any of them.
+//!
 //! What no broker takes at its size is written without its value: where it stands, how large it is and its hash remain.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::headers::MAX_HEADERS;
 use super::omitted::{Omitted, omitted_headers};
 use super::time::Millis;
 use super::{Headers, Origin, OutRecord, OutcomeKind, Record, TokenPrint, names};
@@ -45,7 +48,7 @@ pub struct DeadLetter<'a> {
 /// How much of what was received a dead letter holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
-    /// Key, value and headers byte for byte.
+    /// Key, value and headers byte for byte, but for more than [`MAX_HEADERS`] headers: their count stands for them.
     All,
     /// Key and headers. Size and SHA-256 stand for the value.
     AllButValue,
@@ -65,7 +68,9 @@ impl DeadLetter<'_> {
     pub fn to_record_with(&self, kept: Kept, topic: Arc<str>) -> OutRecord {
         let Record { origin, key, value, headers: received } = self.record;
         let key_kept = kept < Kept::Key || key.as_ref().is_none_or(|key| key.len() <= MAX_KEPT_KEY_BYTES);
-        let mut headers = if kept < Kept::Key { received.clone() } else { Headers::new() };
+        // With ours on top of more than these it would be a record whose headers nobody can read.
+        let headers_kept = kept < Kept::Key && received.len() <= MAX_HEADERS;
+        let mut headers = if headers_kept { received.clone() } else { Headers::new() };
         push_origin_once(&mut headers, origin);
         push(&mut headers, names::DLQ_OUTCOME, Some(self.outcome.as_str()));
         push(&mut headers, names::DLQ_REASON, Some(self.reason));
@@ -77,7 +82,7 @@ impl DeadLetter<'_> {
         push(&mut headers, names::DLQ_VALUE_OMITTED, value_omitted.as_deref());
         let key_omitted = key.as_ref().filter(|_| !key_kept).map(|key| Omitted::of(key).to_string());
         push(&mut headers, names::DLQ_KEY_OMITTED, key_omitted.as_deref());
-        let headers_omitted = (kept == Kept::Key && !received.is_empty()).then(|| omitted_headers(received));
+        let headers_omitted = (!headers_kept && !received.is_empty()).then(|| omitted_headers(received));
         push(&mut headers, names::DLQ_HEADERS_OMITTED, headers_omitted.as_deref());
         OutRecord {
             topic,

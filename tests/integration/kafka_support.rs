@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use handback::bridge::seams::{Command, Control, Epoch, PartitionId, Received};
-use handback::kafka::{self, Condition, ConsumerHandle, ConsumerSpec, Observer, OnGap};
+use handback::kafka::{self, Batches, Condition, ConsumerHandle, ConsumerSpec, Observer, OnGap};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -92,9 +92,8 @@ impl Told {
 /// Properties of a group member. The mock takes 3 s for the first join and forgets members whose session is shorter.
 pub(crate) fn member_config(cluster: &Cluster, client: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", cluster.bootstrap_servers());
-    config.set("group.id", "handback-test").set("client.id", client);
-    config.set("session.timeout.ms", "3600").set("heartbeat.interval.ms", "200");
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "handback-test");
+    config.set("client.id", client).set("session.timeout.ms", "3600").set("heartbeat.interval.ms", "200");
     config.set("auto.commit.interval.ms", "200").set("fetch.queue.backoff.ms", "20");
     config
 }
@@ -105,6 +104,7 @@ pub(crate) fn spec(config: ClientConfig, observer: Arc<dyn Observer>) -> Consume
         config,
         topics: [Arc::from(TOPIC)].into(),
         on_gap: OnGap::Stop,
+        batches: Batches::of_replies(32 << 20),
         accept_recreated: Vec::new(),
         revoke_timeout: Duration::from_secs(2),
         lookup_timeout: Duration::from_secs(5),

@@ -7,11 +7,11 @@ use handback::Ended;
 use handback::config::{GroupProtocol, Settings};
 use handback::engine::{Accepted, Call, CallError, DomainRef, Engine, Probed, Reach, Sight, Wiring};
 use handback::exit::Exit;
-use handback::kafka::{self, ConsumerSpec, OnGap};
+use handback::kafka::{self, Batches, ConsumerSpec, OnGap};
 use handback::wire::Target;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{REPLIES, Stage, until};
+use crate::support::{Bridge, REPLIES, Stage, until};
 
 /// Something that is no Cadence frontend, and takes its time to say so: longer than joining a group takes.
 struct Stranger;
@@ -60,6 +60,7 @@ async fn a_process_with_a_wrong_endpoint_costs_the_healthy_members_no_rebalance(
         config: kafka::client::consumer(&settings.kafka, 0, 1),
         topics: [Arc::from(REPLIES)].into(),
         on_gap: OnGap::Stop,
+        batches: Batches::of_replies(32 << 20),
         accept_recreated: Vec::new(),
         revoke_timeout: Duration::from_secs(2),
         lookup_timeout: Duration::from_secs(5),
@@ -74,6 +75,27 @@ async fn a_process_with_a_wrong_endpoint_costs_the_healthy_members_no_rebalance(
     // A member that joins takes partitions away, and one that leaves gives some.
     let after = tokio::time::timeout(Duration::from_secs(5), healthy.control.recv()).await;
     assert!(after.is_err(), "the group was rebalanced: {after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_is_not_ready_for_a_moment_before_its_workers_have_their_engine() {
+    let stage = Stage::set().await;
+    let settings = stage.settings();
+    let (asked, begun) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = Arc::new(std::sync::Mutex::new(gone));
+    let mut bridge = Bridge::start_with(settings, move || {
+        asked.send(()).unwrap();
+        // Whoever makes a client may read files, or ask somebody for a secret.
+        gone.lock().unwrap().recv().map_err(|_| "no engine any more".to_owned()).map(|()| Stranger)
+    });
+    tokio::task::spawn_blocking(move || begun.recv_timeout(Duration::from_secs(60))).await.unwrap().unwrap();
+    for _ in 0..20 {
+        bridge.until_unready("before the group is joined").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(go);
+    bridge.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Replies whose earlier ones have left for a retry topic: they go the same way, so that the order of one attempt's replies
 //! holds.
 
-use super::postpone;
+use super::postpone::postpone;
 use crate::bridge::core::Core;
 use crate::bridge::postponed::Ahead;
 use crate::bridge::repeats::Repeat;

@@ -127,6 +127,20 @@ fn what_is_known_of_allowed_domains_outlives_an_engine_that_tells_nothing() {
 }
 
 #[test]
+fn a_revoke_waits_for_no_engine_that_is_silent_about_allowed_domains() {
+    play_with(listed, async |stage| {
+        stage.engine.describe_time.set(seconds(10));
+        stage.deliver(P0, completes(0..20));
+        stage.eventually("asked", |s| s.engine.described.get() > 0).await;
+        let began = tokio::time::Instant::now();
+        let prefixes = stage.log.revoke(&[P0]);
+        stage.let_go(&prefixes).await;
+        assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+        assert_eq!(stage.engine.total(), 0, "its next owner answers");
+    });
+}
+
+#[test]
 fn replies_of_domains_that_nobody_has_registered_wait_and_cost_others_nothing_where_all_may_be_answered() {
     play_with(open_to_all, async |stage| {
         strange_calls_fail(stage);

@@ -43,6 +43,26 @@ fn cancellations_that_nobody_asked_for_are_a_flood_before_they_have_gone_through
 }
 
 #[test]
+fn those_that_follow_an_unforeseen_reply_count_as_it_does() {
+    play_with(few_at_once, async |stage| {
+        stage.engine.on_look(|target| Ok(open(&activity(target), 0, PendingState::Started)));
+        stage.deliver(P0, (0..1_000).map(|_| reply(token("c0"), Answer::Cancel { details: None })));
+        // Each of them would be a dead letter. Those in its lane were taken up before it was stopped.
+        let_through(stage, "cancel_not_requested").await;
+    });
+}
+
+#[test]
+fn an_answer_that_follows_cancels_nobody_asked_for_does_not_count() {
+    play_with(few_at_once, async |stage| {
+        stage.engine.on_look(|target| Ok(open(&activity(target), 0, PendingState::Started)));
+        stage.deliver(P0, cancels(1).into_iter().chain((0..100).map(|_| complete("c0"))));
+        stage.eventually("all on their way", |s| s.log.retries.borrow().len() == 101).await;
+        assert!(stage.metric(NEVER_STOPPED), "{}", stage.reasons());
+    });
+}
+
+#[test]
 fn cancellations_that_nobody_asked_for_are_a_flood_without_retry_topics_too() {
     play_with(
         |options, _| (options.max_in_flight, options.lookup.wait) = (8, seconds(2)),

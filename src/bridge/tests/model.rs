@@ -166,6 +166,8 @@ pub(super) struct EngineModel {
     pub(super) looks: RefCell<Vec<Instant>>,
     pub(super) looking: Cell<usize>,
     pub(super) look_time: Cell<Duration>,
+    /// How long the engine takes to tell the id of a domain.
+    pub(super) describe_time: Cell<Duration>,
 }
 
 impl Default for EngineModel {
@@ -190,6 +192,7 @@ impl Default for EngineModel {
             looks: RefCell::default(),
             looking: Cell::new(0),
             look_time: Cell::default(),
+            describe_time: Cell::default(),
         }
     }
 }
@@ -333,6 +336,7 @@ impl Engine for Rc<EngineModel> {
         if let Some(surroundings) = &*self.surroundings.borrow() {
             return surroundings.domain_id(name);
         }
+        tokio::time::sleep(self.describe_time.get()).await;
         self.untold.borrow().clone().map_or(Ok(()), Err)?;
         Ok(self.domains.borrow().get(name).map(|id| (*id).into()))
     }

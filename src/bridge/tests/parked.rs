@@ -1,10 +1,12 @@
 //! Replies that leave for a retry topic for what is not their own fault, and what must never leave.
 
+use bytes::Bytes;
+
 use super::books::{Act, DEAD_LETTERS, Event};
-use super::model::{busy, not_active, not_found, unavailable, unknown_domain};
+use super::model::{Step, busy, not_active, not_found, unavailable, unknown_domain};
 use super::retry_topics::{T, TIERS, eventually, path, play, the_outcome};
 use super::support::{
-    P0, WITHOUT_LEDGER, complete, completes, fail, heartbeat, millis, on_topics, play_with, seconds, with_tiers,
+    P0, Stage, WITHOUT_LEDGER, complete, completes, fail, heartbeat, millis, on_topics, play_with, seconds, with_tiers,
 };
 use crate::bridge::seams::{CallError, Probed, Verdict};
 use crate::bridge::sight::Sight;
@@ -235,6 +237,32 @@ fn tokens_of_another_cluster_are_a_flood_before_they_have_gone_through_the_retry
             stage.pass(seconds(20)).await;
             let moved = path(stage).len();
             assert!((50..100).contains(&moved), "the limit, and what was in hand: {moved}");
+        },
+    );
+}
+
+#[test]
+fn what_is_not_due_stops_nothing_that_is() {
+    play_with(
+        |options, _| with_tiers(options),
+        async |stage| {
+            let retry = stage.beside_with(&T, |options| options.max_in_flight_bytes = 10_000);
+            stage.engine.always(not_active());
+            stage.deliver(P0, completes(0..100));
+            stage.eventually_stored(P0, 100).await;
+            let waits = |s: &Stage| s.metric("handback_held_partitions{worker=\"1\",reason=\"not_due\"} 1");
+            eventually(&retry, "held until due", waits).await;
+            let held: usize =
+                stage.log.retries.borrow().iter().map(|(record, _)| record.value.as_ref().map_or(0, Bytes::len)).sum();
+            assert!(held > 10_000, "{held}");
+            let began = tokio::time::Instant::now();
+            stage.engine.script("b", vec![unavailable(); 5]);
+            stage.engine.script("b", [Step::Ok]);
+            stage.deliver(P0, [complete("b")]);
+            eventually(&retry, "handled when it is due", |s| s.log.outcomes.borrow().len() == 1).await;
+            assert!(began.elapsed() < seconds(10), "{:?}", began.elapsed());
+            assert!(!stage.reasons().contains("held back"), "{}", stage.reasons());
+            retry.running.abort();
         },
     );
 }

@@ -141,8 +141,14 @@ impl Stage {
 
     /// The worker of the retry topics, between the same models. `ids` are assigned.
     pub(super) fn beside(&self, ids: &[PartitionId]) -> Self {
+        self.beside_with(ids, |_| {})
+    }
+
+    /// The same with other options.
+    pub(super) fn beside_with(&self, ids: &[PartitionId], set: impl FnOnce(&mut Options)) -> Self {
         let worker = self.options.worker + 1;
-        let options = Options { worker, reads: Reads::Retries, ledger: None, flood: None, ..self.options.clone() };
+        let mut options = Options { worker, reads: Reads::Retries, ledger: None, flood: None, ..self.options.clone() };
+        set(&mut options);
         let (engine, books) = (Rc::clone(&self.engine), Rc::clone(&self.log.books));
         let beside = Self::start(options, self.shared.clone(), engine, books, None);
         beside.log.assign(ids);

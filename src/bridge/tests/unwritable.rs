@@ -6,6 +6,7 @@ use super::retry_topics::TIERS;
 use super::support::{
     P0, P1, Stage, complete, completed, completes, play, play_with, reply, rubbish, seconds, token, with_tiers,
 };
+use crate::bridge::Batches;
 use crate::bridge::seams::PartitionId;
 use crate::wire::{Answer, OutRecord, Record};
 
@@ -26,6 +27,14 @@ fn is_held(stage: &Stage, id: PartitionId, reason: &str) -> bool {
 /// Replies of other activities, and of other partitions.
 fn others(from: usize, count: usize) -> Vec<Record> {
     completes(100_000 + from..100_000 + from + count)
+}
+
+/// Bytes of a large reply's result.
+const LARGE: usize = 100_000;
+
+fn large(n: usize) -> Record {
+    let result = format!("\"{}\"", "x".repeat(LARGE)).into();
+    reply(token(&format!("a{n}")), Answer::Complete { result: Some(result) })
 }
 
 #[test]
@@ -80,10 +89,6 @@ fn bytes_of_a_partition_whose_outcomes_cannot_be_written_leave_room_for_the_othe
         async |stage| {
             stage.log.assign(&[P1]);
             stuck(stage, OUTCOMES);
-            let large = |n: usize| {
-                let result = format!("\"{}\"", "x".repeat(100_000)).into();
-                reply(token(&format!("a{n}")), Answer::Complete { result: Some(result) })
-            };
             stage.deliver(P0, (0..30).map(large));
             stage.pass(seconds(2)).await;
             assert!(is_held(stage, P0, "bytes"), "{}", stage.dump());
@@ -91,6 +96,26 @@ fn bytes_of_a_partition_whose_outcomes_cannot_be_written_leave_room_for_the_othe
             stage.eventually_stored(P1, 100).await;
         },
     );
+}
+
+#[test]
+fn partitions_that_become_unwritable_one_after_the_other_stop_no_other_with_what_is_held_of_them() {
+    play(async |stage| {
+        let stuck = [2, 3, 4].map(|partition| PartitionId { topic: 0, partition });
+        stage.log.assign(&[P1]);
+        stage.log.assign(&stuck);
+        stage.log.on_write(|record| if record.partition >= Some(2) { Act::Held } else { Act::Ack });
+        let on_its_way = Batches::of_replies(32 << 20).most() / LARGE + 4;
+        // Two thirds of what was free, and what the consumer has handed over by then.
+        for (id, share) in stuck.into_iter().zip([112, 75, 50]) {
+            let from = usize::try_from(id.partition).unwrap() * 1_000;
+            stage.deliver(id, (0..share + on_its_way).map(|n| large(from + n)));
+            stage.pass(seconds(2)).await;
+        }
+        stage.eventually("all held", |s| s.metric("handback_held_partitions{worker=\"0\",reason=\"bytes\"} 3")).await;
+        stage.deliver(P1, (0..100).map(|n| large(10_000 + n)));
+        stage.eventually_stored(P1, 100).await;
+    });
 }
 
 #[test]

@@ -140,6 +140,21 @@ fn headers_that_cannot_be_read_are_a_refusal_and_said() {
 }
 
 #[test]
+fn a_dead_letter_never_has_more_headers_than_a_client_reads() {
+    const READABLE: usize = 100_000;
+    for count in [MAX_HEADERS, MAX_HEADERS + 1, READABLE] {
+        let record = Record { headers: (0..count).map(|_| ("x", None)).collect(), ..envelope(r#""result": 1"#) };
+        let letter = dead_letter(&record).to_record("dlq".into());
+        assert!(letter.headers.len() <= READABLE, "{} of {count}", letter.headers.len());
+        let whole = count <= MAX_HEADERS;
+        assert_eq!(letter.headers.count("x"), if whole { count } else { 0 });
+        let omitted = (!whole).then(|| format!("count={count};size={count}"));
+        assert_eq!(text(&letter.headers, names::DLQ_HEADERS_OMITTED), omitted.as_deref());
+        assert_eq!((&letter.key, &letter.value), (&record.key, &record.value));
+    }
+}
+
+#[test]
 fn what_stands_for_an_omitted_value_names_it() {
     let mut record = record(&[("x", "1")], Some(b"abc"));
     let letter = dead_letter(&record).to_record_with(Kept::AllButValue, "dlq".into());

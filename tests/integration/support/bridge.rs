@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use handback::Ended;
 use handback::config::Settings;
+use handback::engine::Engine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -37,6 +38,20 @@ impl Bridge {
         let run = {
             let stop = stop.clone();
             async move { handback::dispatch(&settings, stop).await }
+        };
+        Self { admin, stop, task: tokio::spawn(run) }
+    }
+
+    /// `handback::run_with` instead: with engines of its own.
+    pub(crate) fn start_with<E: Engine + 'static>(
+        mut settings: Settings,
+        engines: impl Fn() -> Result<E, String> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let admin = *settings.admin.listen.get_or_insert_with(free_address);
+        let stop = CancellationToken::new();
+        let run = {
+            let stop = stop.clone();
+            async move { handback::run_with(&settings, engines, stop).await }
         };
         Self { admin, stop, task: tokio::spawn(run) }
     }
