@@ -2,6 +2,7 @@
 
 mod log_model;
 mod model;
+mod replies;
 mod support;
 mod time;
 

@@ -1,4 +1,4 @@
-//! The stage of a test: a worker between the two models, and replies to feed it.
+//! The stage of a test: x.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -6,30 +6,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::books::{Books, OUTCOMES, REPLIES};
+use super::books::{Books, REPLIES};
 use super::log_model::{LogModel, Member};
 use super::model::EngineModel;
+pub(super) use super::replies::{
+    DOMAIN_ID, RUN_ID, STRANGE_ID, by_id, complete, completed, completes, fail, heartbeat, on_topics, reply, rubbish,
+    token, token_bytes, token_of,
+};
 pub(super) use super::time::{millis, seconds, wall_clock};
 use crate::admin::{Health, Metrics};
 use crate::bridge::seams::{Control, PartitionId, Received};
 use crate::bridge::{Ailing, Ending, Intake, Options, Postponed, Reads, Shared, Tier, run};
 use crate::config::Settings;
-use crate::wire::{
-    Action, ActivityId, Answer, Failure, FailureStyle, Headers, Limits, Origin, OutRecord, Outcome, Record,
-    ReplyBuilder, Target, TaskToken, decode,
-};
+use crate::wire::{Action, Limits, Origin, Outcome, Record, decode};
 
 /// The virtual time after which something that was waited for counts as never coming.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-pub(super) const DOMAIN_ID: &str = "5a1d3c6e-7f6f-4d57-9d2c-0d8a3c0b8a11";
-pub(super) const RUN_ID: &str = "b5c5d0a4-1c38-4c1b-8f5e-2f7a4c1d9e00";
 
 pub(super) const P0: PartitionId = PartitionId { topic: 0, partition: 0 };
 pub(super) const P1: PartitionId = PartitionId { topic: 0, partition: 1 };
@@ -339,74 +336,4 @@ impl Stage {
             self.running.is_finished()
         )
     }
-}
-
-/// A task token as the engine writes it. Each activity is in a workflow of its own.
-pub(super) fn token_bytes(activity: &str) -> Bytes {
-    Bytes::from(format!(
-        r#"{{"domainId":"{DOMAIN_ID}","workflowId":"w-{activity}","runId":"{RUN_ID}","scheduleId":5,"scheduleAttempt":0,"activityId":"{activity}","activityType":"Charge","workflowType":"Order"}}"#
-    ))
-}
-
-/// A domain that nobody has registered.
-pub(super) const STRANGE_ID: &str = "7c3f5e80-9b81-4f79-9f4e-2fac5e2dac33";
-
-/// A token of another domain.
-pub(super) fn token_of(domain_id: &str, activity: &str) -> Target {
-    let text = String::from_utf8(token_bytes(activity).to_vec()).unwrap();
-    Target::Token(TaskToken::check(Bytes::from(text.replace(DOMAIN_ID, domain_id))).unwrap())
-}
-
-pub(super) fn token(activity: &str) -> Target {
-    Target::Token(TaskToken::check(token_bytes(activity)).unwrap())
-}
-
-pub(super) fn by_id(domain: &str, activity: &str, attempt: Option<i64>) -> Target {
-    let (workflow_id, activity_id) = (format!("w-{activity}"), activity.to_owned());
-    Target::ById(ActivityId { domain: domain.to_owned(), workflow_id, run_id: RUN_ID.to_owned(), activity_id, attempt })
-}
-
-pub(super) fn reply(target: Target, answer: Answer) -> Record {
-    let written = ReplyBuilder::new(target, answer).into_record(REPLIES.into(), &Limits::default()).unwrap();
-    Record { origin: nowhere(), key: written.key, value: written.value, headers: written.headers }
-}
-
-pub(super) fn complete(activity: &str) -> Record {
-    reply(token(activity), completed())
-}
-
-pub(super) fn completed() -> Answer {
-    Answer::Complete { result: Some(Bytes::from_static(b"{\"charge\": 1}")) }
-}
-
-pub(super) fn completes(activities: impl IntoIterator<Item = usize>) -> Vec<Record> {
-    activities.into_iter().map(|number| complete(&format!("a{number}"))).collect()
-}
-
-pub(super) fn fail(activity: &str) -> Record {
-    let failure =
-        Failure { reason: "CardDeclined".to_owned(), message: None, details: None, style: FailureStyle::Custom };
-    reply(token(activity), Answer::Fail(failure))
-}
-
-pub(super) fn heartbeat(activity: &str) -> Record {
-    reply(token(activity), Answer::Heartbeat { details: None })
-}
-
-/// A record that is no reply.
-pub(super) fn rubbish(value: &'static [u8]) -> Record {
-    let mut headers = Headers::new();
-    headers.push("trace", Bytes::from_static(b"\x00\xff"));
-    headers.push("trace", None);
-    Record { origin: nowhere(), key: Some(Bytes::from_static(b"k")), value: Some(Bytes::from_static(value)), headers }
-}
-
-fn nowhere() -> Origin {
-    Origin { topic: OUTCOMES.into(), partition: -1, offset: -1, timestamp_ms: None }
-}
-
-/// A record as somebody else wrote it on this topic.
-pub(super) fn on_topics(topic: &'static str, record: &Record) -> OutRecord {
-    let Record { key, value, headers, .. } = record.clone();
-    OutRecord { topic: topic.into(), partition: Some(0), key, value, headers }
 }
