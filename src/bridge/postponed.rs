@@ -35,6 +35,9 @@ struct Shared {
     /// Activities in the table: most of the time none, and nobody waits for the lock.
     count: AtomicUsize,
     table: Mutex<Table>,
+    /// Whether taking note of an end panics.
+    #[cfg(test)]
+    breaks: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -113,7 +116,18 @@ impl Postponed {
 
     /// A reply has reached its end.
     pub(crate) fn ended(&self, place: Place, now: Instant) {
+        #[cfg(test)]
+        if self.0.breaks.load(Ordering::Relaxed) {
+            // Past the panic hook: its backtraces are noise here, and slow.
+            std::panic::resume_unwind(Box::new("the table was told to panic"));
+        }
         self.with(now, |table| table.come_back(place));
+    }
+
+    /// From now on, taking note of an end panics.
+    #[cfg(test)]
+    pub(crate) fn breaks(&self) {
+        self.0.breaks.store(true, Ordering::Relaxed);
     }
 
     fn with<R>(&self, now: Instant, act: impl FnOnce(&mut Table) -> R) -> R {
@@ -159,7 +173,7 @@ impl Table {
     fn come_back(&mut self, place: Place) {
         let Entry::Occupied(mut runs) = self.activities.entry(place.key) else { return };
         if let Some(run) = runs.get_mut().iter_mut().find(|run| run.has(place)) {
-            run.first = place.offset + 1;
+            run.first = place.offset.saturating_add(1);
         }
         runs.get_mut().retain(|run| run.first <= run.last);
         if runs.get().is_empty() {

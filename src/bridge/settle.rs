@@ -1,12 +1,14 @@
 //! The story of one reply, from decoded bytes to a durable outcome. Every branch of a record's fate is in this file, but
-//! for what looks into a workflow lead to: `reasons`.
+//! for what looks into a workflow lead to, `reasons`, and the way to a retry topic, `postpone`.
 
 mod behind;
+mod bookkeeping;
 mod postpone;
 mod reasons;
 mod tries;
 
 use self::behind::{behind, follow};
+use self::bookkeeping::take_note;
 use self::postpone::postpone;
 use self::reasons::{explain, look_first, looks_first};
 use self::tries::{Decision, Tries};
@@ -58,7 +60,7 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
             None => ending,
         },
         Asked::Silent => {
-            core.has_ended(work);
+            take_note(work, || core.has_ended(work));
             return Fate::Settled;
         }
         Asked::Abandoned => return Fate::Abandoned,
@@ -84,7 +86,7 @@ fn silent(work: &Work, ending: &Conclusion) -> bool {
 
 /// Writes what is to be recorded: dead letter first, outcome second, each acknowledged before the next step.
 pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, conclusion: Conclusion) -> Fate {
-    core.weigh(work, &conclusion);
+    take_note(work, || core.weigh(work, &conclusion));
     if core.dead_letters(work, &conclusion) && Box::pin(core.write_letter(work, &conclusion)).await.is_err() {
         return Fate::Abandoned;
     }
@@ -94,9 +96,11 @@ pub(crate) async fn record<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, co
     if core.write(work, outcome).await.is_err() {
         return Fate::Abandoned;
     }
-    core.remember(work, conclusion.entry);
-    core.has_ended(work);
-    core.metrics.outcome(kind);
+    take_note(work, || {
+        core.metrics.outcome(kind);
+        core.remember(work, conclusion.entry);
+        core.has_ended(work);
+    });
     Fate::Settled
 }
 

@@ -123,7 +123,14 @@ fn remedy(code: Code, topic: &str) -> String {
     match code {
         Code::TopicAuthorizationFailed => format!("grant READ on {topic} to our user; DESCRIBE alone is not enough"),
         Code::GroupAuthorizationFailed => "grant READ on the consumer group to our user".to_owned(),
-        Code::InvalidMessage | Code::BadMessage | Code::BadCompression => format!(
+        // librdkafka gives up on a zstd batch that grows beyond receive.message.max.bytes, and calls it corrupt.
+        Code::BadCompression => format!(
+            "its batch cannot be decompressed. It may be too large: raise receive.message.max.bytes in [kafka.properties], which \
+             bounds a decompressed zstd batch (100000000 by default, 2147483647 at most; that much memory is needed), and restart. \
+             Otherwise it is corrupt: restore it from a replica, or, last of all, accept the loss: stop all members and set the \
+             group's offset for {topic} behind it"
+        ),
+        Code::InvalidMessage | Code::BadMessage => format!(
             "what is stored there is corrupt, or larger than a client takes. Restore it from a replica, or accept the loss: stop \
              all members and set the group's offset for {topic} behind it"
         ),
@@ -188,12 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_cannot_be_decompressed_asks_for_room_before_it_asks_for_a_loss() {
+        let text = remedy(Code::BadCompression, "replies");
+        let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} in {text}"));
+        assert!(at("receive.message.max.bytes in [kafka.properties]") < at("memory"));
+        assert!(at("memory") < at("restore it") && at("restore it") < at("accept the loss"));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named_with_its_place_and_a_remedy() {
         let place = Place { topic: "replies".to_owned(), partition: 3, offset: 17 };
         for (code, words) in [
             (Code::TopicAuthorizationFailed, "grant READ on replies"),
             (Code::InvalidMessage, "corrupt"),
-            (Code::BadCompression, "set the group's offset for replies"),
+            (Code::InvalidMessage, "set the group's offset for replies"),
             (Code::MessageSizeTooLarge, "receive.message.max.bytes"),
             (Code::Unknown, "brokers' log"),
         ] {

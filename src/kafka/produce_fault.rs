@@ -113,15 +113,20 @@ fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
     Some(match code {
         Code::TopicAuthorizationFailed => format!("grant WRITE and DESCRIBE on {topic} to our user"),
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
-            format!("create {topic} with `handback topics create`, or grant DESCRIBE on it to our user")
+            format!(
+                "{topic} does not exist, or our user may not see it: create it with `handback topics create`, or grant DESCRIBE \
+                 on it"
+            )
         }
         Code::UnknownPartition | Code::InvalidPartitions => match partition {
             Some(p) => format!(
-                "give {topic} at least {} partitions, as many as the largest reply topic; it is seen within half a minute",
+                "{topic} does not exist any more, or has too few partitions: create it with `handback topics create`, or give it \
+                 at least {} partitions, as many as the largest reply topic; it is seen within half a minute",
                 p + 1
             ),
             None => format!(
-                "give {topic} as many partitions as the largest reply topic has; it is seen within half a minute"
+                "{topic} does not exist any more, or has too few partitions: create it with `handback topics create`, or give it \
+                 as many partitions as the largest reply topic has; it is seen within half a minute"
             ),
         },
         Code::InvalidTopic => "this is not a legal topic name; correct it in [topics]".to_owned(),
@@ -130,7 +135,11 @@ fn advice(code: Code, topic: &str, partition: Option<i32>) -> Option<String> {
         Code::InvalidRecord | Code::InvalidMessage => {
             format!("the brokers refuse the record; check that {topic} has cleanup.policy=delete")
         }
-        Code::InvalidTimestamp => format!("raise message.timestamp.before.max.ms of {topic}, or correct our clock"),
+        // Kafka 3.6 and newer have two bounds; before, message.timestamp.difference.max.ms is both.
+        Code::InvalidTimestamp => format!(
+            "our clock and the broker's are too far apart: correct the one that is wrong. Or raise message.timestamp.after.max.ms \
+             of {topic} if ours is ahead (an hour by default), message.timestamp.before.max.ms if it is behind"
+        ),
         Code::UnsupportedForMessageFormat | Code::UnsupportedVersion | Code::UnsupportedFeature => {
             "the brokers are too old: Kafka 2.1 or newer is needed".to_owned()
         }
@@ -236,8 +245,20 @@ mod tests {
         assert!(kind(Code::MessageSizeTooLarge).1.contains("max.message.bytes of activity-outcomes"));
         assert!(kind(Code::TopicAuthorizationFailed).1.contains("grant WRITE"));
         assert!(kind(Code::UnknownPartition).1.contains("at least 6 partitions"));
-        assert!(kind(Code::UnknownTopic).1.contains("topics create"));
+        for code in [Code::UnknownTopic, Code::UnknownTopicOrPartition, Code::UnknownPartition] {
+            let text = kind(code).1;
+            assert!(text.contains("activity-outcomes does not exist") && text.contains("topics create"), "{text}");
+        }
+        let (before, after) = (kind(Code::UnknownPartition).1, "does not exist any more, or has too few partitions");
+        assert!(before.contains(after), "a topic that was deleted is known to have none: {before}");
         assert!(kind(Code::ClusterAuthorizationFailed).1.contains("IDEMPOTENT_WRITE"));
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_with_the_bound_of_its_direction() {
+        let text = kind(Code::InvalidTimestamp).1;
+        assert!(text.contains("message.timestamp.after.max.ms of activity-outcomes if ours is ahead"), "{text}");
+        assert!(text.contains("message.timestamp.before.max.ms if it is behind"), "{text}");
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::kafka::{Producer, Seen};
 /// How often topics are looked at while one is missing.
 const MISSING: Duration = Duration::from_secs(2);
 
-/// How often otherwise: one small question a topic. A topic that is deleted while it is written tells so itself.
-const THERE: Duration = Duration::from_secs(60);
+/// How often otherwise, as for the topics that are read: one small question a topic. A write to a topic that was deleted waits
+/// for half a minute before it fails.
+const THERE: Duration = Duration::from_secs(5);
 
 /// Longest that one look takes: the end of the process may have to wait for it.
 const LOOK: Duration = Duration::from_secs(2);

@@ -111,10 +111,14 @@ const OURS: [&str; 9] = [
 /// The origin, whose partition number the record kept: outcomes go to the partition of that number.
 fn origin(record: &Record) -> Result<Origin, BadRetryState> {
     let origin = source_of(&record.headers).ok_or(BadRetryState { header: names::SOURCE_TOPIC })?;
+    if origin.topic.is_empty() {
+        return Err(BadRetryState { header: names::SOURCE_TOPIC });
+    }
     if origin.partition != record.origin.partition {
         return Err(BadRetryState { header: names::SOURCE_PARTITION });
     }
-    if origin.offset < 0 {
+    // A log's last possible offset has none after it, and no bridge could have committed past it.
+    if !(0..i64::MAX).contains(&origin.offset) {
         return Err(BadRetryState { header: names::SOURCE_OFFSET });
     }
     Ok(origin)

@@ -1,5 +1,6 @@
 //! How a reply leaves for a retry topic, and what becomes of one that the topic does not take.
 
+use super::bookkeeping::take_note;
 use super::record;
 use crate::bridge::core::Core;
 use crate::bridge::records::Unwritten;
@@ -25,7 +26,7 @@ pub(super) async fn postpone<E: Engine, L: Log>(
         Err(Unwritten::Gone) => return Fate::Abandoned,
         Err(Unwritten::TooLarge(text)) => return record(core, work, too_large_to_wait(work, ending, &text)).await,
     }
-    core.has_left(work, tier, cause);
+    take_note(work, || core.has_left(work, tier, cause));
     core.metrics.postponed(cause.as_str());
     tracing::debug!(record = %work.record.origin, topic = %core.options.tiers[tier].topic, cause = cause.as_str(), "waits on a retry topic");
     Fate::Settled

@@ -100,6 +100,20 @@ fn a_reply_whose_tries_in_place_are_spent_is_applied_from_a_retry_topic() {
 }
 
 #[test]
+fn a_panic_while_an_end_is_noted_ends_neither_the_process_nor_makes_a_second_outcome() {
+    play(async |stage, retry| {
+        stage.engine.script("a1", vec![unavailable(); 5]);
+        stage.shared.postponed.breaks();
+        stage.deliver(P0, [complete("a1")]);
+        stage.eventually_stored(P0, 1).await;
+        let outcome = the_outcome(retry).await;
+        assert_eq!((outcome.kind, outcome.reason), (OutcomeKind::Applied, None));
+        assert!(stage.log.dead_letters.borrow().is_empty(), "it was applied");
+        assert!(!retry.running.is_finished() && !stage.running.is_finished());
+    });
+}
+
+#[test]
 fn offset_waits_for_the_retry_topics_ack() {
     play(async |stage, _| {
         stage.engine.script("a1", vec![unavailable(); 5]);

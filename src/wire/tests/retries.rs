@@ -115,6 +115,13 @@ fn what_handback_did_not_write_is_not_taken_up() {
     assert_eq!(with(names::FIRST_SEEN, "yesterday"), Err((77, names::FIRST_SEEN)));
     assert_eq!(with(names::SOURCE_PARTITION, "5"), Err((77, names::SOURCE_PARTITION)), "it keeps its partition number");
     assert_eq!(with(names::SOURCE_OFFSET, "-5"), Err((77, names::SOURCE_OFFSET)));
+    assert_eq!(
+        with(names::SOURCE_OFFSET, "9223372036854775807"),
+        Err((77, names::SOURCE_OFFSET)),
+        "none comes after it"
+    );
+    assert_eq!(with(names::SOURCE_OFFSET, "9223372036854775806"), Ok(()));
+    assert_eq!(with(names::SOURCE_TOPIC, ""), Err((77, names::SOURCE_TOPIC)));
 }
 
 #[test]
