@@ -1,4 +1,4 @@
-//! The stage of a test: x.
+//! The stage of a test: a worker between the two models.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
