@@ -16,7 +16,7 @@ use super::retry::{Next, Schedule};
 use super::seams::{CallError, Engine, Log, Verdict};
 use super::settle::domain;
 use super::sight::{Reach, Sight};
-use crate::wire::{OutcomeKind, Target};
+use crate::wire::{Action, OutcomeKind, Target};
 
 /// Looks of one worker at the same time: as many as keep the default rate with a look of 50 ms.
 const MAX_AT_ONCE: usize = 5;
@@ -24,6 +24,10 @@ const MAX_AT_ONCE: usize = 5;
 /// Workflows remembered, and activities over all of them: some megabytes at most.
 const MAX_KEPT: usize = 64;
 const MAX_KEPT_ACTIVITIES: usize = 20_000;
+
+/// Longest wait of a heartbeat for its turn. Those that come too late are nothing unforeseen, may go on for ever, and have
+/// nothing to lose but the reason: a service that sends thousands a second must not take the places of answers.
+const HEARTBEAT_TURN: Duration = Duration::from_millis(100);
 
 /// Looks after the fast schedule of a failing one is spent, `retry.max` apart: 10 s by default. A shard moves in less.
 const MAX_SLOW_TRIES: u32 = 5;
@@ -169,11 +173,13 @@ pub(crate) async fn look_once<'a, E: Engine, L: Log>(
     question: &Question<'_>,
 ) -> Result<Seen, Unseen<'a>> {
     let (looks, target, asked) = (&core.looks, question.target, Instant::now());
+    let beats = question.answer.action() == Action::Heartbeat;
+    let turn_within = if beats { HEARTBEAT_TURN.min(looks.policy.timeout) } else { looks.policy.timeout };
     let _turn = loop {
         // As long as the engine is unwell nobody's patience is used up: whoever has a turn waits for the gate with it.
         drop(core.gate.pass().await);
         let shut_before = core.gate.times_shut();
-        match tokio::time::timeout(looks.policy.timeout, looks.turns.take()).await {
+        match tokio::time::timeout(turn_within, looks.turns.take()).await {
             Ok(turn) => break turn,
             Err(_) if !core.gate.is_open() || core.gate.times_shut() != shut_before => {}
             Err(_) => return Err(Unseen::Crowded),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::model::{Step, open, unavailable};
+use super::model::{Step, not_found, open, unavailable};
 use super::retry_topics::{T, TIERS, eventually, path};
 use super::support::{
-    DOMAIN_ID, P0, Stage, by_id, complete, completed, fail, heartbeat, millis, play_with, reply, seconds, token,
+    DOMAIN_ID, P0, P1, Stage, by_id, complete, completed, fail, heartbeat, millis, play_with, reply, seconds, token,
     with_tiers,
 };
 use crate::bridge::sight::{PendingState, Sight};
@@ -101,6 +101,26 @@ fn a_reply_behind_a_hundred_to_an_attempt_that_never_comes_is_handled_soon() {
         let exhausted = stage.log.kinds().iter().filter(|kind| **kind == OutcomeKind::Exhausted).count();
         assert_eq!((exhausted, path(stage).len()), (100, 300), "each of them had all three retry topics");
         assert!(stage.engine.looks.borrow().len() < 200, "{}", stage.engine.looks.borrow().len());
+    });
+}
+
+/// They are no flood, and may go on for ever after their activities were closed: far more of them than
+/// `lookup.max_per_second` lets through, each to a workflow of its own.
+#[test]
+fn heartbeats_that_come_too_late_wait_for_no_crowd_of_lookups_and_delay_nobody() {
+    play_with(tiers, async |stage| {
+        stage.log.assign(&[P1]);
+        stage.engine.on_call(|called| if called.activity == "innocent" { Step::Ok } else { not_found() });
+        stage.engine.on_look(|_| Ok(Sight::Nothing));
+        stage.deliver(P0, (0..3_000).map(|n| heartbeat(&format!("a{n}"))));
+        stage.pass(millis(300)).await;
+        let began = Instant::now();
+        stage.deliver(P1, [innocent()]);
+        let told = |s: &Stage| s.log.recorded.borrow().iter().any(|origin| origin.partition == 1);
+        stage.eventually("the innocent one", told).await;
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        stage.eventually_stored(P0, 3_000).await;
+        assert!(began.elapsed() < seconds(3), "{:?}", began.elapsed());
     });
 }
 
