@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use handback::config::Settings;
 use handback::dev::Broker;
 use handback::dev::engine::{ActivityPlan, ActivityState, Effect, Engine, Method, Plan, Rule};
 use tokio::time::Instant;
@@ -39,8 +40,9 @@ struct Stack {
 
 impl Stack {
     fn start() -> Self {
-        let topics = ["activity-replies", "activity-outcomes", "activity-replies-dlq"].map(|name| (name.to_owned(), 2));
-        let broker = Broker::start(&topics).unwrap();
+        let usual = Settings::default().topics;
+        let names = usual.replies.into_iter().chain(usual.retry).chain([usual.outcomes, usual.dead_letters]);
+        let broker = Broker::start(&names.map(|name| (name, 2)).collect::<Vec<_>>()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let engine = runtime
             .block_on(async { Engine::start(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap() });

@@ -33,7 +33,7 @@ async fn offset_waits_for_the_outcome() {
     stage.outcome(source, OutcomeKind::Applied).await;
     stage.until_committed(source).await;
     assert_eq!(stage.log.outcomes_of(source).len(), 1);
-    assert_eq!(stage.engine.calls(Method::Completed), 2, "one for the probe at the start, one for the reply");
+    assert_eq!(stage.engine.calls(Method::Completed), 3, "one for the first look of each worker, one for the reply");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,7 +94,7 @@ async fn stop_finishes_work_in_hand() {
     stage.engine.faults().add(Rule::new(Effect::Delay(Duration::from_millis(700))).workflow("order-1"));
     let bridge = stage.bridge().await;
     let source = stage.reply(&attempt, r#""result": 1"#).await;
-    until("the call is on its way", async || stage.engine.calls(Method::Completed) == 2).await;
+    until("the call is on its way", async || stage.engine.calls(Method::Completed) == 3).await;
     let ended = bridge.stop().await;
     assert_eq!((ended.exit, ended.message), (Exit::Ok, None));
     assert_eq!(stage.committed(0).await, 1, "committed before it left");
@@ -110,7 +110,7 @@ async fn missed_deadline_leaves_the_offset_behind() {
     let before = stage.reply(&stage.activity("before"), r#""result": 0"#).await;
     stage.outcome(before, OutcomeKind::Applied).await;
     let source = stage.reply(&attempt, r#""result": 1"#).await;
-    until("the call is on its way", async || stage.engine.calls(Method::Completed) == 3).await;
+    until("the call is on its way", async || stage.engine.calls(Method::Completed) == 4).await;
     let ended = bridge.stop().await;
     assert_eq!(ended.exit, Exit::DrainMissed);
     assert!(ended.message.unwrap().contains("drain_timeout"));
