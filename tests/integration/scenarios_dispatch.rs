@@ -200,7 +200,7 @@ async fn a_missing_request_topic_is_told_and_its_activities_wait() {
     settings.kafka.properties.set("topic.metadata.refresh.interval.ms", "300");
     let dispatcher = Bridge::start_dispatch(settings);
     schedule(&stage, "order-1", charge());
-    dispatcher.until_unready("create activity-requests with `handback topics create`").await;
+    dispatcher.until_unready("activity-requests does not exist, or our user may not see it").await;
     stage.broker.with(|cluster| cluster.topic_error(REQUESTS, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap());
     until_requested(&stage, "order-1").await;
     dispatcher.until_ready().await;
