@@ -24,6 +24,10 @@ use crate::wire::{Action, Limits, Origin, Record, Target, decode, names, source_
 /// of the flood guard (1 s) with its trial (0.5 s). That is 15 s, and a third more for what was in hand before it.
 pub(super) const LONGEST: Duration = seconds(20);
 
+/// The two promises that are kept here.
+pub(super) const EXPLAINED: &str = "no reply waits longer than its own trouble explains";
+pub(super) const SHOWN: &str = "whatever waits is visible";
+
 /// Whatever has waited so long is visible.
 const VISIBLE: Duration = seconds(15);
 
@@ -147,7 +151,7 @@ impl World {
             let free_since = self.free_since(*id, wait, record);
             let waited = wait.since.elapsed();
             if free_since.elapsed() > LONGEST && !self.is_stopped(replies, record) {
-                self.story.broke("no reply waits longer than its own trouble explains", || {
+                self.story.broke(EXPLAINED, || {
                     let what = wait.activity.map_or_else(|| "no reply".to_owned(), |n| format!("a{n}"));
                     format!(
                         "{}/{}/{offset} ({what}) has waited for {waited:?}, for {:?} of it without trouble of its own",
@@ -167,7 +171,7 @@ impl World {
             } else if wait.hidden_since.get().is_none() {
                 wait.hidden_since.set(Some(Instant::now()));
             } else if wait.hidden_since.get().is_some_and(|since| since.elapsed() > HIDDEN) {
-                self.story.broke("whatever waits is visible", || {
+                self.story.broke(SHOWN, || {
                     format!("{}/{}/{offset} has waited for {waited:?}", record.origin.topic, id.partition)
                 });
             }
