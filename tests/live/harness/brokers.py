@@ -79,9 +79,21 @@ class Brokers:
 
     def add_partitions(self, topics: dict[str, int]) -> None:
         """To so many in all."""
-        for future in self.admin.create_partitions([NewPartitions(name, count) for name, count in topics.items()]).values():
-            future.result(30)
+        wait_for("new partitions", lambda: all(self._grown(name, count) for name, count in topics.items()), 30)
         wait_for("leaders of new partitions", lambda: self.led(topics), 30)
+
+    def _grown(self, topic: str, partitions: int) -> bool:
+        """A broker that got no CPU for a while is out of the controller's sight for a moment: it can be asked again."""
+        try:
+            self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR:
+                return False
+            # An earlier try had its way after all.
+            known = self.admin.list_topics(timeout=5).topics
+            if error.args[0].code() != KafkaError.INVALID_PARTITIONS or len(known[topic].partitions) != partitions:
+                raise
+        return True
 
     def topic_id(self, topic: str) -> str:
         return str(self.admin.describe_topics(TopicCollection([topic]))[topic].result(30).topic_id)
