@@ -96,7 +96,8 @@ class Brokers:
         return True
 
     def topic_id(self, topic: str) -> str:
-        return str(self.admin.describe_topics(TopicCollection([topic]))[topic].result(30).topic_id)
+        """As Kafka's own tools print it; librdkafka takes the other alphabet of base64."""
+        return str(self.admin.describe_topics(TopicCollection([topic]))[topic].result(30).topic_id).translate(str.maketrans("+/", "-_"))
 
     def forget(self, topic: str) -> None:
         """As retention does in time: every record that is there now is gone."""
