@@ -175,7 +175,7 @@ impl<E: Engine, L: Log> Core<E, L> {
         if self.limiter.is_some() { None } else { self.gate.try_pass() }
     }
 
-    /// Who makes a call (wire contract section 5).
+    /// Who makes a call (`docs/wire-contract.md`, section 5).
     pub(crate) fn identity(&self, origin: &Origin, reply: &Reply) -> String {
         let cluster = &self.options.cluster_id;
         let mut identity = String::with_capacity(cluster.len() + origin.topic.len() + 80);

@@ -1,4 +1,5 @@
-//! From what was asked and what was seen to what is true of a reply: the table of the wire contract, section 4. Pure.
+//! From what was asked and what was seen to what is true of a reply: the table of `docs/wire-contract.md`, section 4.
+//! Pure.
 
 use super::sight::{
     Closing, Content, History, LastFailure, Past, Pending, PendingState, Sight, WorkflowSight, is_about,
@@ -213,7 +214,7 @@ fn by_absence<'s>(workflow: &WorkflowSight, was_scheduled: bool) -> Judgement<'s
     }
 }
 
-/// Source and fingerprint in an identity that handback gave (wire contract, section 5).
+/// Source and fingerprint in an identity that handback gave (`docs/wire-contract.md`, section 5).
 fn signed(identity: &str) -> Option<(&str, Fingerprint)> {
     let (_cluster, rest) = identity.strip_prefix("handback/1/")?.split_once('/')?;
     let (source, fingerprint) = rest.rsplit_once('/')?;

@@ -15,7 +15,7 @@ pub struct Call<'a> {
     pub target: &'a Target,
     /// What became of it.
     pub answer: &'a Answer,
-    /// Who says so (wire contract section 5): goes into the engine's history event. At most 1000 bytes.
+    /// Who says so (`docs/wire-contract.md`, section 5): goes into the engine's history event. At most 1000 bytes.
     pub identity: &'a str,
 }
 

@@ -47,7 +47,7 @@ section! {
 }
 
 impl Kafka {
-    /// The group that reads the retry topics (wire contract, section 1).
+    /// The group that reads the retry topics (`docs/wire-contract.md`, section 1).
     #[must_use]
     pub fn retry_group_id(&self) -> String {
         format!("{}-retry", self.group_id)

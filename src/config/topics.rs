@@ -1,4 +1,4 @@
-//! `[topics]`: the names of the topics of the wire contract.
+//! `[topics]`: the names of the topics of `docs/wire-contract.md`, section 1.
 
 use std::time::Duration;
 

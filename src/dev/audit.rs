@@ -111,7 +111,7 @@ fn agrees(reply: &Reply, book: &ActivityBook, attempt: i64, identity: &str) -> b
         && closing.payload == reply.answer.engine_payload()
 }
 
-/// Who the engine was told has answered (wire contract, section 5).
+/// Who the engine was told has answered (`docs/wire-contract.md`, section 5).
 fn identity(cluster_id: &str, outcome: &Outcome) -> String {
     let fingerprint = outcome.fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default();
     format!("handback/1/{cluster_id}/{}/{fingerprint}", outcome.source)

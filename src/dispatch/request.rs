@@ -1,4 +1,4 @@
-//! The record that an activity becomes (wire contract, section 2). Pure.
+//! The record that an activity becomes (`docs/wire-contract.md`, section 2). Pure.
 
 use bytes::Bytes;
 

@@ -1,4 +1,5 @@
-//! Dead letters: records that cannot be settled, as received, with the reason beside them (wire contract, section 6).
+//! Dead letters: records that cannot be settled, as received, with the reason beside them (`docs/wire-contract.md`,
+//! section 6).
 //!
 //! Everything received is kept byte for byte, also headers named `handback-source-*` and `handback-dlq-*`: on a reply
 //! topic anybody can write those, or echo them from an earlier dead letter. Ours come after them, so that readers, who take

@@ -1,4 +1,5 @@
-//! The ledger's entry: what an applied answer leaves behind in its outcome's headers (wire contract, section 5).
+//! The ledger's entry: what an applied answer leaves behind in its outcome's headers (`docs/wire-contract.md`, section
+//! 5).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The contract on the topics as types. Pure: no Kafka client, no gRPC, no runtime, no clock.
+//! The contract on the topics (`docs/wire-contract.md`) as types. Pure: no Kafka client, no gRPC, no runtime, no clock.
 
 mod headers;
 mod record;

@@ -1,4 +1,4 @@
-//! What stands in a dead letter for bytes that are too many to be written (wire contract, section 6).
+//! What stands in a dead letter for bytes that are too many to be written (`docs/wire-contract.md`, section 6).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Outcomes: what became of each reply (wire contract, section 4).
+//! Outcomes: what became of each reply (`docs/wire-contract.md`, section 4).
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};

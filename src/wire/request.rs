@@ -1,4 +1,4 @@
-//! Requests: what an activity asks of a service (wire contract, section 2).
+//! Requests: what an activity asks of a service (`docs/wire-contract.md`, section 2).
 
 use std::sync::Arc;
 

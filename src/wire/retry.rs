@@ -1,5 +1,5 @@
-//! Records on retry topics (wire contract, section 7): as received, and behind everything received what handback has to
-//! know when they come back. Read only on topics that handback alone writes.
+//! Records on retry topics (`docs/wire-contract.md`, section 7): as received, and behind everything received what
+//! handback has to know when they come back. Read only on topics that handback alone writes.
 //!
 //! Headers of the same names may have been received: on a reply topic anybody can write them. Ours come after them, and
 //! only the last of each name is taken away again, so that what was received comes back byte for byte, however often a

@@ -23,7 +23,8 @@ const ACTIVITY_ID: usize = 5;
 const ACTIVITY_TYPE: usize = 6;
 const WORKFLOW_TYPE: usize = 7;
 
-/// A task token that passed the check of the contract (section 3.4). Holds the bytes as received; they are what is sent.
+/// A task token that passed the check of `docs/wire-contract.md`, section 3.4. Holds the bytes as received; they are
+/// what is sent.
 ///
 /// Whoever has the token can answer for the activity: `Debug` shows nothing of it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::{SECRET, fit_for_people, measured, read_back};
 /// bytes for each that is not UTF-8, six for each control character once they are JSON, and a buffer that grows.
 const TIMES: usize = 16;
 
-/// Headers that name what is answered, or how: given twice they are refused (contract, before section 1).
+/// Headers that name what is answered, or how: given twice they are refused (`docs/wire-contract.md`, section 0).
 const ONCE: [&str; 9] = [
     names::TASK_TOKEN,
     names::CORRELATION_ID,

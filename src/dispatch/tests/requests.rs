@@ -1,4 +1,4 @@
-//! The request that an activity becomes (wire contract, section 2).
+//! The request that an activity becomes (`docs/wire-contract.md`, section 2).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The JSON envelope (wire contract, section 3.1).
+//! The JSON envelope (`docs/wire-contract.md`, section 3.1).
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

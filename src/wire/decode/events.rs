@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 (wire contract, section 3.3): binary mode, and structured mode in the JSON format.
+//! CloudEvents 1.0 (`docs/wire-contract.md`, section 3.3): binary mode, and structured mode in the JSON format.
 //!
 //! Written here instead of taken from the SDK, because bytes are sacred: the SDK makes a tree of `data`, which loses the
 //! spelling of numbers and the order of fields, and takes the last of two attributes with one name.

@@ -1,4 +1,4 @@
-//! Which form a record is in (wire contract, section 3): chosen by headers, in a fixed order.
+//! Which form a record is in (`docs/wire-contract.md`, section 3): chosen by headers, in a fixed order.
 
 use super::super::json::{self, Others};
 use super::{Action, Fault, Headers, Record, RefusalCode, decode_base64, names};

@@ -1,4 +1,4 @@
-//! Header mode (wire contract, section 3.2): the headers say what to do, the value is the payload, untouched.
+//! Header mode (`docs/wire-contract.md`, section 3.2): the headers say what to do, the value is the payload, untouched.
 
 use std::borrow::Cow;
 

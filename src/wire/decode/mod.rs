@@ -1,4 +1,4 @@
-//! From a record on a reply topic to a [`Reply`], or to the reason why not (wire contract, section 3).
+//! From a record on a reply topic to a [`Reply`], or to the reason why not (`docs/wire-contract.md`, section 3).
 
 mod base64;
 mod envelope;
@@ -24,7 +24,7 @@ use super::{
     RefusalCode, Target, TaskToken, names,
 };
 
-/// Longest idempotency key, in bytes (contract, section 3.1).
+/// Longest idempotency key, in bytes (`docs/wire-contract.md`, section 3.1).
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 512;
 
 /// Longest name in a target by id, in bytes: the engine's limit of 1000 characters, each of up to four bytes.
@@ -34,8 +34,8 @@ pub const MAX_ID_BYTES: usize = 4000;
 /// parsers give up at a hundred levels.
 const MAX_METADATA_DEPTH: usize = 64;
 
-/// Longest failure reason, in bytes (contract, schema of a failure): it ends in histories, where nobody expects a document.
-/// It is never cut, because workflows compare it.
+/// Longest failure reason, in bytes (`docs/wire-contract.md`, section 3): it ends in histories, where nobody expects a
+/// document. It is never cut, because workflows compare it.
 pub const MAX_REASON_BYTES: usize = 4096;
 
 /// Longest trace header, in bytes: twice what W3C's version 0 has.

@@ -1,4 +1,4 @@
-//! Section 6: dead letters keep what was received and say why they are there.
+//! `docs/wire-contract.md`, section 6: dead letters keep what was received and say why they are there.
 
 use super::*;
 

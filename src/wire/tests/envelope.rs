@@ -1,4 +1,4 @@
-//! Section 3.1: the JSON envelope. Whole documents, good and bad, are in `schemas/examples`.
+//! `docs/wire-contract.md`, section 3.1: the JSON envelope. Whole documents, good and bad, are in `schemas/examples`.
 
 use super::*;
 

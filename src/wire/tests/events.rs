@@ -1,4 +1,4 @@
-//! Section 3.3: CloudEvents. More of them, made by two SDKs, are in `tests/cloudevents`.
+//! `docs/wire-contract.md`, section 3.3: CloudEvents. More of them, made by two SDKs, are in `tests/cloudevents`.
 
 use serde::Deserialize;
 

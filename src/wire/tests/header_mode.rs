@@ -1,4 +1,5 @@
-//! Section 3.2 and the order of forms. More records, with their headers, are in `schemas/examples/header-mode`.
+//! `docs/wire-contract.md`, section 3.2 and the order of forms. More records, with their headers, are in
+//! `schemas/examples/header-mode`.
 
 use super::*;
 

@@ -2,6 +2,7 @@
 
 mod asyncapi;
 mod characters;
+mod contract;
 mod dead_letters;
 mod encoder;
 mod envelope;

@@ -1,4 +1,4 @@
-//! Section 4: outcome records.
+//! `docs/wire-contract.md`, section 4: outcome records.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Section 2: requests.
+//! `docs/wire-contract.md`, section 2: requests.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Section 7: a record comes back from a retry topic as it was received, and with its state.
+//! `docs/wire-contract.md`, section 7: a record comes back from a retry topic as it was received, and with its state.
 
 use proptest::prelude::*;
 

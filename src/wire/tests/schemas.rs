@@ -13,7 +13,7 @@ pub(super) fn schemas() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")
 }
 
-fn schema(name: &str) -> Validator {
+pub(super) fn schema(name: &str) -> Validator {
     let text = fs::read_to_string(schemas().join(format!("{name}.schema.json"))).unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
     assert!(jsonschema::meta::is_valid(&schema), "{name} is not a schema");
@@ -33,7 +33,7 @@ fn examples(folder: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 #[track_caller]
-fn validates(schema: &Validator, name: &str, value: &[u8]) {
+pub(super) fn validates(schema: &Validator, name: &str, value: &[u8]) {
     let value: Value = serde_json::from_slice(value).unwrap();
     let errors: Vec<_> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{name}: {errors:?}");

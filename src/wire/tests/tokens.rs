@@ -1,5 +1,5 @@
-//! Section 3.4: what a token must be before anything reaches the engine. The whole list of bad ones is in
-//! `schemas/examples/invalid/reply/decoder/bad_token--*`.
+//! `docs/wire-contract.md`, section 3.4: what a token must be before anything reaches the engine. The whole list of bad
+//! ones is in `schemas/examples/invalid/reply/decoder/bad_token--*`.
 
 use super::*;
 

@@ -1,6 +1,6 @@
 """The books: every reply has its outcome, every dead letter is the reply byte for byte, offsets follow outcomes.
 
-Checked from the topics themselves with an ordinary Kafka client (wire contract, sections 4 to 6), never from what handback
+Checked from the topics themselves with an ordinary Kafka client (docs/wire-contract.md, sections 4 to 6), never from what handback
 says about itself.
 """
 

@@ -30,7 +30,7 @@ func (s Script) input() (json.RawMessage, error) {
 	return json.Marshal(s)
 }
 
-// request is the record value on the request topic (wire contract, section 2).
+// request is the record value on the request topic (docs/wire-contract.md, section 2).
 type request struct {
 	TaskToken               string            `json:"task_token"`
 	Activity                requestedOf       `json:"activity"`
