@@ -1,6 +1,6 @@
 //! How a section of the settings is written down: field, default and explanation in one place.
 
-/// Declares a section. The explanations serve rustdoc, `handback settings` and the README's table; the defaults serve
+/// Declares a section. The explanations serve rustdoc, `handback settings` and `docs/configuration.md`; the defaults serve
 /// the program and the same two lists; the names are the only ones that loading accepts.
 macro_rules! section {
     (

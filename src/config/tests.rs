@@ -7,6 +7,7 @@ use super::names::SECTIONS;
 use super::{Fault, Faults, GroupProtocol, OnRetentionGap, Origin, Settings};
 
 mod dispatch;
+mod documents;
 mod properties;
 
 const GROUP: &str = "[kafka]\ngroup_id = \"g\"\n";
@@ -332,14 +333,6 @@ fn names_and_explanations_are_those_of_the_fields() {
     for (field, about) in SECTIONS.iter().flat_map(|section| section.fields) {
         assert!(about.trim_end().ends_with('.') && !about.contains('|'), "{field}: {about:?}");
     }
-}
-
-#[test]
-fn the_readme_shows_every_setting() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let (_, rest) = readme.split_once("<!-- settings: handback settings --markdown -->\n").unwrap();
-    let (table, _) = rest.split_once("<!-- /settings -->").unwrap();
-    assert_eq!(table, Settings::markdown(), "put the output of `handback settings --markdown` between the two marks");
 }
 
 #[test]

@@ -11,7 +11,7 @@ USER, PASSWORD = "bridge", "correct horse"
 
 
 def rights(topics: dict, group: str) -> list[tuple[str, str, str]]:
-    """All that handback needs (README.md has the same as a table)."""
+    """All that handback needs (docs/operations.md has the same as a table)."""
     return [
         *(("TOPIC", name, "READ") for name in topics["replies"]),
         ("TOPIC", topics["outcomes"], "WRITE"),
@@ -30,7 +30,7 @@ def login(password: str, user: str = USER) -> dict:
 
 @scenario("scram", own_bridge=True)
 def scram(stack: Stack) -> None:
-    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with the rights that README.md lists"""
+    """SCRAM and least-privilege ACLs: the bridge completes, dead-letters and commits with the rights that docs/operations.md lists"""
     stack.kafka.add_user(USER, PASSWORD)
     stack.kafka.allow(USER, rights(stack.secure, GROUP))
     bridge = Bridge("handback-secure", GROUP, stack.cadence, stack.kafka.secure_brokers, stack.secure, login(PASSWORD))
