@@ -89,3 +89,22 @@ fn a_name_cannot_add_a_line_to_the_metrics() {
     assert!(text.contains(r#"{topic="replies\nhandback_ready 1\n\"\\",partition="0"} 7"#), "{text}");
     assert!(!text.lines().any(|line| line == "handback_ready 1"), "{text}");
 }
+
+#[test]
+fn the_page_on_operations_names_every_metric() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
+    let text = Metrics::new().encode();
+    let mut names = 0;
+    for shown in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = shown.split_once(' ').unwrap();
+        let ending = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        assert!(page.contains(&format!("| `{name}{ending}` |")), "docs/operations.md has no row for {name}{ending}");
+        names += 1;
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `handback_") && line.contains("` |")).count();
+    assert!(names > 20 && rows >= names, "{names} metrics, {rows} rows");
+}
