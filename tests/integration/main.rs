@@ -6,6 +6,7 @@ mod cli;
 mod compose;
 mod contract;
 mod dev;
+mod documents;
 mod earlier_versions;
 mod engine;
 mod fuzzing;
