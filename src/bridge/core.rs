@@ -208,7 +208,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// This reply waits: its answers look like broken wiring, and the wiring is sound.
     pub(crate) fn odd_answer(&self, work: &Work, error: &CallError) -> Held<'_> {
         let origin = &work.record.origin;
-        self.unready.hold(format!("record/{origin}"), || {
+        self.unready.hold_because(format!("record/{origin}"), &error.told(), || {
             format!(
                 "{origin} waits: the engine answers it with {} {} although it answers probes as it should. Look at what \
                  stands between handback and the frontend",

@@ -201,7 +201,7 @@ impl<E: Engine, L: Log> Core<E, L> {
             DomainRef::Id(id) => self.allowed.name_of(id)?,
             DomainRef::Name(name) => self.allowed.names.iter().find(|allowed| *allowed == name).cloned()?,
         };
-        Some(self.unready.hold(format!("domain/{name}"), || {
+        Some(self.unready.hold_because(format!("domain/{name}"), text, || {
             format!(
                 "the engine does not know domain {name} ({text}): its replies wait. Register the domain, or point \
                  cadence.endpoint at the cluster that has it"
@@ -212,7 +212,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Replies for this domain wait: another cluster answers for it at the moment.
     pub(crate) fn inactive_domain(&self, domain: &DomainRef, text: &str) -> Held<'_> {
         let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        self.unready.hold(format!("inactive/{name}"), || {
+        self.unready.hold_because(format!("inactive/{name}"), text, || {
             format!(
                 "domain {name} is not active in this cluster ({text}): its replies wait. Point cadence.endpoint at the \
                  active cluster, or fail the domain over"
@@ -223,7 +223,7 @@ impl<E: Engine, L: Log> Core<E, L> {
     /// Replies by id with an attempt wait: what they answer cannot be looked up.
     pub(crate) fn denied(&self, domain: &DomainRef, error: &CallError) -> Held<'_> {
         let (DomainRef::Id(name) | DomainRef::Name(name)) = domain;
-        self.unready.hold(format!("denied/{name}"), || {
+        self.unready.hold_because(format!("denied/{name}"), &error.told(), || {
             format!(
                 "the engine denies looking into domain {name} ({} {}): its replies by id with an attempt wait. Let this caller \
                  describe workflows and read their histories, or answer by task token",
@@ -234,7 +234,7 @@ impl<E: Engine, L: Log> Core<E, L> {
 
     /// Replies wait: whether their domains are on the allow-list cannot be told without the id of this one.
     fn untold_domain(&self, name: &str, error: &CallError) -> Held<'_> {
-        self.unready.hold(format!("domain/{name}"), || {
+        self.unready.hold_because(format!("domain/{name}"), &error.told(), || {
             format!(
                 "the engine does not tell the id of domain {name} ({} {}): replies wait, because cadence.domains allows \
                  domains by name. Let this caller describe domains, or empty cadence.domains",

@@ -37,6 +37,13 @@ pub struct CallError {
     pub message: String,
 }
 
+impl CallError {
+    /// What the engine said, for people.
+    pub(crate) fn told(&self) -> String {
+        format!("{} {}", self.status, self.message)
+    }
+}
+
 /// What an engine's refusal means for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

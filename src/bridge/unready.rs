@@ -63,7 +63,8 @@ impl Unready {
         self.health.clear(&self.key(key));
     }
 
-    /// Unready for as long as what is returned lives. The first to hold a key gives the reason and says it aloud.
+    /// Unready for as long as what is returned lives. The first to hold a key gives the reason and says it aloud: for what tells
+    /// least of all that may be told under its key. Whoever knows a cause holds because of it.
     pub(crate) fn hold(&self, key: String, reason: impl FnOnce() -> String) -> Held<'_> {
         let mut held = self.held.borrow_mut();
         let mut key = shortened(key, MAX_KEY);
@@ -86,12 +87,13 @@ impl Unready {
         Held { unready: self, key }
     }
 
-    /// [`Unready::hold`], and tells the reason anew when another cause is behind it than the last time: each record that waits
-    /// finds out for itself, and the first one's cause may be gone long since.
+    /// Unready for as long as what is returned lives; the first to hold a key says its reason aloud. Tells the reason anew when
+    /// another cause is behind it than the last time: each record that waits finds out for itself, and the first one's cause
+    /// may be gone long since.
     pub(crate) fn hold_because(&self, key: String, cause: &str, reason: impl Fn() -> String) -> Held<'_> {
-        let before = self.causes.borrow_mut().insert(key.clone(), cause.to_owned());
         let held = self.hold(key, &reason);
-        if before.is_some_and(|before| before != cause) {
+        let before = self.causes.borrow_mut().insert(held.key.clone(), cause.to_owned());
+        if held.key != OTHERS && before.is_some_and(|before| before != cause) {
             self.raise(&held.key, reason());
         }
         held
@@ -212,6 +214,17 @@ mod tests {
         assert_eq!(shown().len(), 1, "one still waits");
         drop(second);
         assert_eq!(shown(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_noted_of_causes_ends_with_the_reasons() {
+        let unready = Unready::new(Arc::new(Health::new()), 0);
+        let key = |number: usize| format!("denied/{number}{}", "x".repeat(2 * MAX_KEY));
+        let hold = |number| unready.hold_because(key(number), "no", || "replies wait".to_owned());
+        let held: Vec<_> = (0..3 * MAX_REASONS).map(hold).collect();
+        assert!(unready.causes.borrow().len() <= MAX_REASONS + 1);
+        drop(held);
+        assert!(unready.causes.borrow().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -72,6 +72,10 @@ impl Cluster {
         Ok(Self { consumer })
     }
 
+    pub(super) fn consumer(&self) -> &BaseConsumer<Listener> {
+        &self.consumer
+    }
+
     /// Brokers and topics. Creates no topic, whatever the brokers' settings.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ fn a_transaction_marker_that_retention_took_is_no_gap() {
     offsets.settle(99);
     let (stored, _) = partitions.storable(vec![(P, offsets.committable().unwrap())]);
     let start = positions::decide(Some(stored[0].1), Some((101, 101)));
-    assert_eq!(positions::halt_reason("replies", 0, start, OnGap::Stop), None, "{start:?}");
+    assert_eq!(positions::halt("replies", 0, start, OnGap::Stop), None, "{start:?}");
 }
 
 #[test]

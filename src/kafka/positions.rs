@@ -2,6 +2,7 @@
 //! of every partition is decided here, from its committed offset and what the broker still has.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::native::{TopicId, notes};
 use super::notes::Note;
+use crate::config::OnRetentionGap;
 
 /// What to do when retention has removed records that were never handled (`topics.on_retention_gap`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,32 +70,65 @@ pub(super) fn decide(wanted: Option<i64>, marks: Option<(i64, i64)>) -> Start {
     }
 }
 
-/// Why a partition is not read, for people; `None` when it is.
-pub(super) fn halt_reason(topic: &str, partition: i32, start: Start, on_gap: OnGap) -> Option<String> {
-    match start {
-        Start::Beginning | Start::At(_) => None,
-        Start::Gap { wanted, low } => (on_gap == OnGap::Stop).then(|| {
-            format!(
-                "{topic}/{partition} is stopped: retention has removed {} records ({wanted}..{low}) that were not \
-                 settled. Restore them, or accept the loss: set topics.on_retention_gap = \"continue\" and restart",
-                low - wanted
-            )
-        }),
-        Start::Beyond { wanted, high } => Some(format!(
-            "{topic}/{partition} is stopped: the group's committed offset {wanted} lies beyond the end {high}. The topic \
-             was made anew or has lost its end; stop all members and reset the group's offsets for it"
-        )),
-        Start::Recreated { was, is } => Some(format!(
-            "{topic}/{partition} is stopped: the topic was deleted and made again (its id was {was} and is {is} now). What was \
-             not settled of the old one is lost. To read the new one from its beginning, restart all members with \
-             topics.accept_recreated = [\"{topic}={is}\"]"
-        )),
-        Start::Truncated { wanted } => Some(format!(
-            "{topic}/{partition} is stopped: the log has lost records before {wanted} that were read (an unclean leader \
-             election), and has others in their place, or will have. Find out where the logs part (the brokers' log says it), \
-             stop all members and set the group's offset for it there"
-        )),
+/// Why a partition is not read, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What is wrong, with topic and partition.
+    pub what: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl From<OnRetentionGap> for OnGap {
+    fn from(setting: OnRetentionGap) -> Self {
+        match setting {
+            OnRetentionGap::Stop => Self::Stop,
+            OnRetentionGap::Continue => Self::Continue,
+        }
     }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.what, self.fix)
+    }
+}
+
+/// Why a partition is not read; `None` when it is.
+pub(super) fn halt(topic: &str, partition: i32, start: Start, on_gap: OnGap) -> Option<Halt> {
+    let (why, fix) = match start {
+        Start::Beginning | Start::At(_) => return None,
+        Start::Gap { .. } if on_gap == OnGap::Continue => return None,
+        Start::Gap { wanted, low } => (
+            format!("retention has removed {} records ({wanted}..{low}) that were not settled", low - wanted),
+            "Restore them, or accept the loss: set topics.on_retention_gap = \"continue\" and restart".to_owned(),
+        ),
+        Start::Beyond { wanted, high } => (
+            format!("the group's committed offset {wanted} lies beyond the end {high}"),
+            "The topic was made anew or has lost its end; stop all members and reset the group's offsets for it".to_owned(),
+        ),
+        Start::Recreated { was, is } => (
+            format!("the topic was deleted and made again (its id was {was} and is {is} now)"),
+            format!(
+                "What was not settled of the old one is lost. To read the new one from its beginning, restart all members \
+                 with topics.accept_recreated = [\"{topic}={is}\"]"
+            ),
+        ),
+        Start::Truncated { wanted } => (
+            format!(
+                "the log has lost records before {wanted} that were read (an unclean leader election), and has others in \
+                 their place, or will have"
+            ),
+            "Find out where the logs part (the brokers' log says it), stop all members and set the group's offset for it there"
+                .to_owned(),
+        ),
+    };
+    let what = format!("{topic}/{partition} is stopped: {why}");
+    Some(Halt { topic: topic.to_owned(), partition, what, fix })
 }
 
 /// Topic and partition.
@@ -224,20 +259,20 @@ mod tests {
     #[test]
     fn a_gap_names_topic_partition_range_count_and_setting() {
         let gap = Start::Gap { wanted: 100, low: 350 };
-        let reason = halt_reason("replies", 3, gap, OnGap::Stop).unwrap();
+        let reason = halt("replies", 3, gap, OnGap::Stop).unwrap().to_string();
         for part in ["replies/3", "250 records", "100..350", "topics.on_retention_gap"] {
             assert!(reason.contains(part), "{part} in {reason}");
         }
-        assert_eq!(halt_reason("replies", 3, gap, OnGap::Continue), None);
+        assert_eq!(halt("replies", 3, gap, OnGap::Continue), None);
         let beyond = Start::Beyond { wanted: 9, high: 1 };
-        assert!(halt_reason("replies", 3, beyond, OnGap::Continue).is_some(), "never by setting");
+        assert!(halt("replies", 3, beyond, OnGap::Continue).is_some(), "never by setting");
         let id = |text| TopicId::parse(text).unwrap();
         let (was, is) = (id("Ki3xXsVZQkSW0S-CpcIdrQ"), id("9Rx0c1SNQfqkZ9iDTlqvAw"));
-        let recreated = halt_reason("replies", 3, Start::Recreated { was, is }, OnGap::Continue).unwrap();
+        let recreated = halt("replies", 3, Start::Recreated { was, is }, OnGap::Continue).unwrap().to_string();
         for part in ["replies/3", &was.to_string(), "topics.accept_recreated = [\"replies=9Rx0c1SNQfqkZ9iDTlqvAw\"]"] {
             assert!(recreated.contains(part), "{part} in {recreated}");
         }
-        let truncated = halt_reason("replies", 3, Start::Truncated { wanted: 7 }, OnGap::Continue).unwrap();
+        let truncated = halt("replies", 3, Start::Truncated { wanted: 7 }, OnGap::Continue).unwrap().to_string();
         assert!(truncated.contains("replies/3") && truncated.contains("before 7"), "{truncated}");
     }
 }

@@ -160,8 +160,8 @@ impl Context {
     pub(super) fn tell_start(&self, id: PartitionId, start: Option<Start>) {
         let (topic, partition) = self.partitions().named(id);
         let condition = format!("position/{topic}/{partition}");
-        match start.and_then(|start| positions::halt_reason(&topic, partition, start, self.on_gap)) {
-            Some(reason) => self.conditions.raise(&condition, reason),
+        match start.and_then(|start| positions::halt(&topic, partition, start, self.on_gap)) {
+            Some(halt) => self.conditions.raise(&condition, halt.to_string()),
             None => self.conditions.clear(&condition),
         }
     }

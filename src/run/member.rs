@@ -11,8 +11,8 @@ use super::{Ended, on_a_runtime, with_source};
 use crate::admin::Health;
 use crate::bridge::seams::Engine;
 use crate::bridge::{self, Ending, FirstLook, Intake, Options, Reads, Shared};
-use crate::config::{OnRetentionGap, Settings};
-use crate::kafka::{self, ConsumerSpec, KafkaLog, OnGap, Producer, ReaderSpec};
+use crate::config::Settings;
+use crate::kafka::{self, ConsumerSpec, KafkaLog, Producer, ReaderSpec};
 
 /// How often lag is measured.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -110,10 +110,7 @@ fn consumer_spec(settings: &Settings, options: &Options, observer: Arc<Ears>) ->
         name,
         config,
         topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
-        on_gap: match settings.topics.on_retention_gap {
-            OnRetentionGap::Stop => OnGap::Stop,
-            OnRetentionGap::Continue => OnGap::Continue,
-        },
+        on_gap: settings.topics.on_retention_gap.into(),
         batches: options.batches(),
         accept_recreated: settings.topics.accepted(),
         revoke_timeout: settings.bridge.revoke_timeout,

@@ -86,6 +86,49 @@ async fn a_topic_that_was_made_again_is_not_read_at_the_old_offset_until_somebod
     close(a).await;
 }
 
+/// What `handback check` finds wrong with the group: what and remedy.
+fn checked(cluster: &Cluster, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let brokers = cluster.bootstrap_servers();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_handback"));
+    command.args(["check", "--json"]).env_clear().envs(more.iter().copied());
+    command.env("HANDBACK__KAFKA__BROKERS", brokers).env("HANDBACK__KAFKA__GROUP_ID", GROUP);
+    command.env("HANDBACK__CADENCE__ENDPOINT", "http://127.0.0.1:1").env("HANDBACK__TOPICS__RETRY", "[]");
+    let report: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let faults = findings.filter(|found| found["subject"] == "group" && found["level"] == "fault");
+    let text = |found: &serde_json::Value, field: &str| found[field].as_str().unwrap().to_owned();
+    faults.map(|found| (text(found, "what"), text(found, "fix"))).collect()
+}
+
+#[test]
+fn check_names_every_partition_that_no_member_would_read_and_what_to_do() {
+    let cluster = cluster(4);
+    write(&cluster, [1; 5].into_iter().chain([2; 4]), 10);
+    // More than the mock keeps (5 MiB), so that it drops the oldest records.
+    write(&cluster, vec![0; 8], 900_000);
+    commit(&cluster, 0, 1);
+    commit(&cluster, 1, 500);
+    commit(&cluster, 2, 4);
+    let found = checked(&cluster, &[]);
+    let [(gap, accept), (beyond, reset)] = &found[..] else { panic!("partitions 0 and 1, not 2 and 3: {found:#?}") };
+    assert!(gap.contains("activity-replies/0 is stopped: retention has removed"), "{gap}");
+    assert!(accept.contains("topics.on_retention_gap"), "{accept}");
+    assert!(beyond.contains("activity-replies/1") && beyond.contains("offset 500 lies beyond the end 5"), "{beyond}");
+    assert!(reset.contains("reset the group's offsets"), "{reset}");
+    let found = checked(&cluster, &[("HANDBACK__TOPICS__ON_RETENTION_GAP", "continue")]);
+    assert!(matches!(&found[..], [(beyond, _)] if beyond.contains("activity-replies/1")), "{found:#?}");
+
+    for partition in [1, 2] {
+        commit_noted(&cluster, partition, 2, &format!("topic-id={BEFORE}"));
+    }
+    let found = checked(&cluster, &[]);
+    let [_, (again, accept)] = &found[..] else { panic!("the gap, and once for the topic: {found:#?}") };
+    assert!(again.contains("made again") && again.contains(BEFORE), "{again}");
+    let accepted = format!("[\"{TOPIC}={}\"]", named_id(accept));
+    let found = checked(&cluster, &[("HANDBACK__TOPICS__ACCEPT_RECREATED", &accepted)]);
+    assert!(matches!(&found[..], [(gap, _)] if gap.contains("activity-replies/0")), "{found:#?}");
+}
+
 #[tokio::test]
 async fn a_topic_that_is_made_again_while_it_is_read_is_stopped_within_seconds() {
     let (old, new) = (cluster(1), cluster(1));

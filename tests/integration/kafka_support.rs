@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::JoinSet;
 
+pub(crate) const GROUP: &str = "handback-test";
 pub(crate) const TOPIC: &str = "activity-replies";
 
 /// Longest that any awaited event may take on a loaded machine.
@@ -92,7 +93,7 @@ impl Told {
 /// Properties of a group member. The mock takes 3 s for the first join and forgets members whose session is shorter.
 pub(crate) fn member_config(cluster: &Cluster, client: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "handback-test");
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", GROUP);
     config.set("client.id", client).set("session.timeout.ms", "3600").set("heartbeat.interval.ms", "200");
     config.set("auto.commit.interval.ms", "200").set("fetch.queue.backoff.ms", "20");
     config

@@ -9,7 +9,7 @@ use super::{group, topics};
 use crate::cli::blocking;
 use crate::cli::paint::plural;
 use crate::cli::topics::plan::{self, Replies};
-use crate::config::{Kafka, Settings};
+use crate::config::{Kafka, Settings, Topics};
 use crate::kafka::client;
 use crate::kafka::cluster::{Cluster, Overview, Unreachable};
 use crate::kafka::topics::{Admin, AdminError, TopicSettings};
@@ -39,8 +39,7 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Finding> {
 
 /// Looks at the cluster, then at both groups by way of the first topic of each that exists.
 async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachable> {
-    let (kafka, replies, retry) =
-        (settings.kafka.clone(), settings.topics.replies.clone(), settings.topics.retry.clone());
+    let (kafka, topics) = (settings.kafka.clone(), settings.topics.clone());
     let looked = blocking(move || {
         let cluster = Cluster::new(&kafka)?;
         let overview = cluster.overview(kafka.metadata_timeout)?;
@@ -48,11 +47,11 @@ async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachab
             let what = "kafka.group_id is not set: `handback dispatch` needs none, `handback run` would";
             return Ok((overview, vec![Finding::ok(Area::Kafka, GROUP, what)]));
         }
-        let mut groups = look_at_group(&kafka, &cluster, &overview, &replies);
-        if !retry.is_empty() {
+        let mut groups = look_at_group(&kafka, &cluster, &overview, &topics, &topics.replies);
+        if !topics.retry.is_empty() {
             let mut kafka = kafka;
             kafka.group_id = kafka.retry_group_id();
-            groups.extend(look_at_group(&kafka, &Cluster::new(&kafka)?, &overview, &retry));
+            groups.extend(look_at_group(&kafka, &Cluster::new(&kafka)?, &overview, &topics, &topics.retry));
         }
         Ok((overview, groups))
     });
@@ -60,7 +59,13 @@ async fn look(settings: &Settings) -> Result<(Overview, Vec<Finding>), Unreachab
 }
 
 /// What is found of the group of `kafka`, which reads these topics.
-fn look_at_group(kafka: &Kafka, cluster: &Cluster, overview: &Overview, reads: &[String]) -> Vec<Finding> {
+fn look_at_group(
+    kafka: &Kafka,
+    cluster: &Cluster,
+    overview: &Overview,
+    topics: &Topics,
+    reads: &[String],
+) -> Vec<Finding> {
     let name = &kafka.group_id;
     let described = cluster.group(name, kafka.metadata_timeout.min(DESCRIBE));
     let refusals = described.map(|group| group::judge(kafka, name, &group)).unwrap_or_default();
@@ -72,8 +77,21 @@ fn look_at_group(kafka: &Kafka, cluster: &Cluster, overview: &Overview, reads: &
         return vec![Finding::warn(Area::Kafka, GROUP, what, "create the topics first")];
     };
     let access = cluster.group_access(topic, seen.partitions, kafka.metadata_timeout);
+    let halts = access.as_ref().map(|_| halts(kafka, cluster, overview, topics, reads)).unwrap_or_default();
     let access = access.map(|committed| committed.partitions);
-    std::iter::once(access_to(name, topic, seen.partitions, access)).chain(refusals).collect()
+    std::iter::once(access_to(name, topic, seen.partitions, access)).chain(refusals).chain(halts).collect()
+}
+
+/// The partitions that members do not read where the group stands, in the words of `/readyz`.
+fn halts(kafka: &Kafka, cluster: &Cluster, overview: &Overview, topics: &Topics, reads: &[String]) -> Vec<Finding> {
+    let on_gap = topics.on_retention_gap.into();
+    match cluster.halts(overview, reads, topics.accepted(), on_gap, kafka.metadata_timeout) {
+        Ok(halts) => halts.into_iter().map(|halt| Finding::fault(Area::Kafka, GROUP, halt.what, halt.fix)).collect(),
+        Err(error) => {
+            let what = format!("whether {} can go on where it stands is not known: {}", kafka.group_id, error.what);
+            vec![Finding::warn(Area::Kafka, GROUP, what, error.advice)]
+        }
+    }
 }
 
 /// What of the brokers' limits would keep members out.
