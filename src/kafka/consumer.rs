@@ -75,11 +75,33 @@ pub struct ConsumerHandle {
 /// # Errors
 /// When librdkafka refuses the properties or the topics, or there is no thread to be had.
 pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
+    let name = spec.name.clone();
+    let (ends, ended) = oneshot::channel();
+    let (pump, Channels { control, records, commands }) = subscribed(spec)?;
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            pump.run();
+            // Nobody may be waiting any more.
+            let _ = ends.send(());
+        })
+        .map_err(Error::Thread)?;
+    Ok(ConsumerHandle { control, records, commands, ended })
+}
+
+/// The worker's ends of the channels to a consumer.
+pub(super) struct Channels {
+    pub(super) control: mpsc::UnboundedReceiver<Control>,
+    pub(super) records: mpsc::Receiver<Vec<Received>>,
+    pub(super) commands: Sender<Command>,
+}
+
+/// A consumer that has subscribed, and no thread yet: tests run its turns themselves.
+pub(super) fn subscribed(spec: ConsumerSpec) -> Result<(Pump, Channels), Error> {
     #[expect(clippy::disallowed_methods, reason = "a few messages for each rebalance, and one rebalance at a time")]
     let (control_out, control) = mpsc::unbounded_channel();
     let (records_out, records) = Handover::new(spec.batches);
     let (commands, inbox) = channel();
-    let (ends, ended) = oneshot::channel();
 
     let config = own_properties(&spec);
     let context = Context {
@@ -102,16 +124,7 @@ pub fn spawn(spec: ConsumerSpec) -> Result<ConsumerHandle, Error> {
     consumer.subscribe(&names).map_err(Error::Subscribe)?;
     let consumer = EventConsumer::new(consumer).ok_or_else(no_queue)?;
 
-    let pump = Pump::new(consumer, spec.topics, records_out);
-    thread::Builder::new()
-        .name(spec.name)
-        .spawn(move || {
-            pump.run();
-            // Nobody may be waiting any more.
-            let _ = ends.send(());
-        })
-        .map_err(Error::Thread)?;
-    Ok(ConsumerHandle { control, records, commands, ended })
+    Ok((Pump::new(consumer, spec.topics, records_out), Channels { control, records, commands }))
 }
 
 /// Only a consumer without a group has no queue of its own.

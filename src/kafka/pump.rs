@@ -290,3 +290,7 @@ fn receive(context: &Context, topics: &[Arc<str>], message: Message<'_>) -> Opti
     let record = copies::record(message, Arc::clone(&topics[usize::from(partition.topic)]));
     Some(Received { partition, epoch, record })
 }
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;
