@@ -7,6 +7,7 @@
 mod memory;
 mod text;
 
+mod message;
 mod outcome;
 mod read_back;
 mod reply;
@@ -32,6 +33,7 @@ pub(crate) struct Target {
 pub(crate) const TARGETS: &[Target] = &[
     Target { name: "envelope", check: reply::envelope },
     Target { name: "headers", check: reply::headers },
+    Target { name: "message", check: message::check },
     Target { name: "token", check: token::check },
     Target { name: "request", check: request::check },
     Target { name: "outcome", check: outcome::check },

@@ -181,6 +181,11 @@ fn any_headers_keep_the_promises() {
 }
 
 #[test]
+fn any_message_keeps_the_promises_to_its_end() {
+    mutate("message");
+}
+
+#[test]
 fn any_token_keeps_the_promises() {
     mutate("token");
 }
