@@ -16,6 +16,7 @@ use super::retry::{Next, Schedule};
 use super::seams::{CallError, Engine, Log, Verdict};
 use super::settle::domain;
 use super::sight::{Reach, Sight};
+use super::work::Work;
 use crate::wire::{Action, OutcomeKind, Target};
 
 /// Looks of one worker at the same time: as many as keep the default rate with a look of 50 ms.
@@ -51,6 +52,17 @@ pub struct Policy {
     pub keep: Duration,
     /// How long a reply waits for what it needs before it can be answered.
     pub wait: Duration,
+}
+
+/// One partition's place in the queue for looks. Only one of its replies stands there at a time: partitions take turns, and who
+/// is the first of one waits for no more than one of each other.
+#[derive(Debug)]
+pub(crate) struct Queue(Rc<Places>);
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self(Places::new(1))
+    }
 }
 
 /// The looks of one worker.
@@ -170,6 +182,7 @@ fn workflow_of(target: &Target) -> [&str; 3] {
 /// One look, when its turn has come and the engine is well. Whoever waits for the same workflow shares it.
 pub(crate) async fn look_once<'a, E: Engine, L: Log>(
     core: &'a Core<E, L>,
+    work: &Work,
     question: &Question<'_>,
 ) -> Result<Seen, Unseen<'a>> {
     let (looks, target, asked) = (&core.looks, question.target, Instant::now());
@@ -179,7 +192,11 @@ pub(crate) async fn look_once<'a, E: Engine, L: Log>(
         // As long as the engine is unwell nobody's patience is used up: whoever has a turn waits for the gate with it.
         drop(core.gate.pass().await);
         let shut_before = core.gate.times_shut();
-        match tokio::time::timeout(turn_within, looks.turns.take()).await {
+        let turn = async {
+            let _first = work.life.queue.0.take().await;
+            looks.turns.take().await
+        };
+        match tokio::time::timeout(turn_within, turn).await {
             Ok(turn) => break turn,
             Err(_) if !core.gate.is_open() || core.gate.times_shut() != shut_before => {}
             Err(_) => return Err(Unseen::Crowded),
@@ -210,19 +227,16 @@ fn too_late(timeout: Duration) -> CallError {
 }
 
 /// Learns why the engine does not find what a reply answers. What cannot be learnt within the limits is
-/// [`OutcomeKind::NotFound`], never a guess. Whoever has waited since `queued_at` for earlier replies to its activity, which
+/// [`OutcomeKind::NotFound`], never a guess. Whoever has waited (`queued_at`) for earlier replies to its activity, which
 /// had the same to learn, has patience from then on, and looks at least once.
-pub(crate) async fn why<E: Engine, L: Log>(
-    core: &Core<E, L>,
-    question: &Question<'_>,
-    queued_at: Option<Instant>,
-) -> Why {
+pub(crate) async fn why<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, question: &Question<'_>) -> Why {
+    let queued_at = work.queued_at;
     let began = queued_at.unwrap_or_else(Instant::now);
     let patient = || began.elapsed() < core.looks.policy.patience;
     let mut failures = Schedule::new(core.options.retry, core.began());
     let mut pause = UNSEEN_PAUSES.0;
     loop {
-        let delay = match look_once(core, question).await {
+        let delay = match look_once(core, work, question).await {
             Ok(Seen::Known(known)) => return Why::Known(known),
             Ok(Seen::Fresh(sight)) => match question.judge(&sight) {
                 Judgement::Final(known) => return Why::Known(known),

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::look::Queue;
 use super::offsets::Offsets;
 use super::seams::{Epoch, PartitionId, Received};
 use super::windows::Share;
@@ -35,6 +36,8 @@ pub(crate) enum Hold {
     NotDue,
     /// As many replies as may wait for another one of their activity, and none can leave.
     Lane,
+    /// As many of its replies ask the engine as may, most of them for a look.
+    Asking,
     /// As many of its records are being written as may be.
     Writing,
     /// Its records take as many bytes as they may.
@@ -43,8 +46,8 @@ pub(crate) enum Hold {
 
 impl Hold {
     /// All of them, in the order of their declaration.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Ledger, Self::Ahead, Self::Flood, Self::NotDue, Self::Lane, Self::Writing, Self::Bytes];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Ledger, Self::Ahead, Self::Flood, Self::NotDue, Self::Lane, Self::Asking, Self::Writing, Self::Bytes];
 
     /// Short name, for metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -54,6 +57,7 @@ impl Hold {
             Self::Flood => "flood",
             Self::NotDue => "not_due",
             Self::Lane => "lane",
+            Self::Asking => "asking",
             Self::Writing => "writing",
             Self::Bytes => "bytes",
         }
@@ -159,6 +163,8 @@ pub(crate) struct Life {
     pub(crate) gone: CancellationToken,
     /// What its records have of the worker's windows.
     pub(crate) share: Share,
+    /// Its place in the queue for looks.
+    pub(crate) queue: Queue,
 }
 
 /// All partitions of one worker.

@@ -163,7 +163,7 @@ async fn ask<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, reply: &Reply, s
         tries.hurried = core.hurries(work);
         let delay = match decide(core, work, reply, pass, &error, &mut tries) {
             Decision::Final if error.verdict == Verdict::NotFound => {
-                slot.park();
+                slot.look();
                 let question = question(reply, call.target, &identity);
                 let explaining = explain(core, work, question, &error, &mut tries);
                 match Box::pin(leaving.run_until_cancelled(explaining)).await {

@@ -1,6 +1,7 @@
-//! How much a worker has in hand: records in calls, records in back-off, records whose outcome is being written, and
-//! the bytes of all of them. Each window has a bound of its own, so that none starves another; of records being written and of
-//! bytes each partition has no more than a share of what is free, so that one which cannot be written starves no other.
+//! How much a worker has in hand: records in calls, records in back-off, records that wait for a look, records whose outcome
+//! is being written, and the bytes of all of them. Each window has a bound of its own, so that none starves another; of records
+//! that ask the engine, of records being written and of bytes each partition has no more than a share of what is free, so that
+//! one whose replies are looked up or cannot be written starves no other.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,6 +16,13 @@ use super::places::{Place, Places};
 /// queue length thresholds"). A third is more than a fast broker needs: at 8 ms 1365 records are 170,000 a second.
 const PART_OF_FREE: usize = 2;
 
+/// How many records ask the engine over all partitions, for so many calls at once. What a partition has may come to all that is
+/// free, so that one alone has half: that must be more than fills the window of calls, and every record more is one that a flood
+/// of wrong replies lets through. And when thirty partitions wait for looks at once, a thirtieth of it is still free.
+const fn max_asking(max_calls: usize) -> usize {
+    (max_calls.saturating_add(1)).saturating_mul(2).saturating_add(max_calls / 2)
+}
+
 /// What a record takes beside its bytes: the decoded reply and its place in the worker.
 const RECORD_OVERHEAD: usize = 512;
 
@@ -23,6 +31,8 @@ const RECORD_OVERHEAD: usize = 512;
 pub(crate) struct Windows {
     calls: Rc<Places>,
     waiting: Rc<Places>,
+    asking: Cell<usize>,
+    max_asking: usize,
     recording: Cell<usize>,
     max_recording: usize,
     records: Cell<usize>,
@@ -34,6 +44,7 @@ pub(crate) struct Windows {
 /// What one partition has of the windows.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
+    asking: Cell<usize>,
     recording: Cell<usize>,
     bytes: Cell<usize>,
 }
@@ -53,6 +64,8 @@ impl Windows {
         Rc::new(Self {
             calls: Places::new(max_calls),
             waiting: Places::new(max_calls),
+            asking: Cell::new(0),
+            max_asking: max_asking(max_calls),
             recording: Cell::new(0),
             max_recording,
             records: Cell::new(0),
@@ -80,6 +93,24 @@ impl Windows {
         Ok(Room { windows: Rc::clone(self), life: Rc::clone(life), size })
     }
 
+    /// Whether one more record of a partition may ask the engine: always one, so that none waits for good.
+    pub(crate) fn may_ask(&self, life: &Life) -> bool {
+        let own = life.share.asking.get();
+        own == 0 || own < self.max_asking.saturating_sub(self.asking.get())
+    }
+
+    /// A record of a partition asks the engine from now on, or will as soon as there is a place.
+    pub(crate) fn ask(self: &Rc<Self>, life: &Rc<Life>) -> Asking {
+        self.count_asking(life, true);
+        Asking { windows: Rc::clone(self), life: Rc::clone(life), counts: true }
+    }
+
+    fn count_asking(&self, life: &Life, one_more: bool) {
+        for count in [&self.asking, &life.share.asking] {
+            count.set(if one_more { count.get() + 1 } else { count.get() - 1 });
+        }
+    }
+
     /// Whether a partition may have one more record written: always one, so that none waits for good.
     pub(crate) fn may_record(&self, life: &Life) -> bool {
         let own = life.share.recording.get();
@@ -87,9 +118,10 @@ impl Windows {
     }
 
     /// A place in the window of calls, if there is one.
-    pub(crate) fn try_slot(self: &Rc<Self>) -> Option<Slot> {
-        let call = self.calls.try_take()?;
-        Some(Slot { windows: Rc::clone(self), call: Some(call), waiting: None, recording: None })
+    pub(crate) fn try_slot(self: &Rc<Self>, asking: Asking) -> Result<Slot, Asking> {
+        let Some(call) = self.calls.try_take() else { return Err(asking) };
+        let (windows, asking) = (Rc::clone(self), Some(asking));
+        Ok(Slot { windows, asking, call: Some(call), waiting: None, recording: None })
     }
 
     /// Resolves when a place may have become free.
@@ -121,10 +153,33 @@ impl Drop for Room {
     }
 }
 
+/// Counts a record that asks the engine, from when its turn in its lane has come until its outcome is written, but not in back-off.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    windows: Rc<Windows>,
+    life: Rc<Life>,
+    counts: bool,
+}
+
+impl Asking {
+    fn count(&mut self, counts: bool) {
+        if std::mem::replace(&mut self.counts, counts) != counts {
+            self.windows.count_asking(&self.life, counts);
+        }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.count(false);
+    }
+}
+
 /// A started record's place.
 #[derive(Debug)]
 pub(crate) struct Slot {
     windows: Rc<Windows>,
+    asking: Option<Asking>,
     call: Option<Place>,
     waiting: Option<Place>,
     recording: Option<Rc<Life>>,
@@ -138,17 +193,31 @@ impl Slot {
             let Some(waiting) = self.windows.waiting.try_take() else { return false };
             self.waiting = Some(waiting);
             self.call = None;
+            self.asks(false);
             self.windows.freed.notify_one();
         }
         true
     }
 
+    /// Waits for looks: leaves the window of calls to others, and that of back-off too. How many of its partition may wait so
+    /// was asked when its record was taken up.
+    pub(crate) fn look(&mut self) {
+        if self.call.take().is_some() {
+            self.windows.freed.notify_one();
+        }
+    }
+
     /// Comes back for the next call, as soon as there is room.
     pub(crate) async fn unpark(&mut self) {
+        self.asks(true);
         if self.call.is_none() {
             self.call = Some(self.windows.calls.take().await);
         }
         self.waiting = None;
+    }
+
+    fn asks(&mut self, asks: bool) {
+        self.asking.iter_mut().for_each(|asking| asking.count(asks));
     }
 
     /// Leaves the window of calls for that of outcomes being written. At once: how many a partition may have there was asked
@@ -160,6 +229,7 @@ impl Slot {
         self.recording = Some(Rc::clone(life));
         self.call = None;
         self.waiting = None;
+        self.asking = None;
         windows.freed.notify_one();
     }
 }

@@ -11,6 +11,10 @@ const fn of(size: usize) -> usize {
     size - RECORD_OVERHEAD
 }
 
+fn slot(windows: &Rc<Windows>, life: &Rc<Life>) -> Option<Slot> {
+    windows.try_slot(windows.ask(life)).ok()
+}
+
 #[test]
 fn records_and_bytes_in_hand_are_bounded() {
     let windows = Windows::new(2, 2, 10_000);
@@ -24,30 +28,56 @@ fn records_and_bytes_in_hand_are_bounded() {
     let alone = windows.try_room(&lives[2], 100_000);
     assert!(alone.is_ok(), "a huge record goes alone, not never");
     assert!(windows.try_room(&lives[0], 1).is_err());
-    let slots = (windows.try_slot(), windows.try_slot());
+    let slots = (slot(&windows, &lives[0]), slot(&windows, &lives[0]));
     assert!(slots.0.is_some() && slots.1.is_some());
-    assert!(windows.try_slot().is_none(), "too many calls");
+    assert!(slot(&windows, &lives[0]).is_none(), "too many calls");
 }
 
 #[tokio::test]
 async fn a_record_in_back_off_leaves_its_place_to_others() {
     let windows = Windows::new(1, 1, 100);
     let life = Rc::default();
-    let mut waiting = windows.try_slot().expect("room");
+    let mut waiting = slot(&windows, &life).expect("room");
     waiting.park();
-    let mut other = windows.try_slot().expect("the place was given up");
+    let mut other = slot(&windows, &life).expect("the place was given up");
     other.park();
-    assert!(windows.try_slot().is_none(), "the back-off window is bounded too: the second keeps its place");
+    assert!(slot(&windows, &life).is_none(), "the back-off window is bounded too: the second keeps its place");
     drop(other);
     waiting.unpark().await;
     waiting.start_recording(&life);
-    assert!(windows.try_slot().is_some(), "outcomes are written outside the window of calls");
+    assert!(slot(&windows, &life).is_some(), "outcomes are written outside the window of calls");
+}
+
+/// Has a record of this partition called and looked up, if it may be.
+fn look_up(windows: &Rc<Windows>, life: &Rc<Life>) -> Option<Slot> {
+    let mut slot = windows.may_ask(life).then(|| slot(windows, life))??;
+    slot.look();
+    Some(slot)
+}
+
+#[test]
+fn partitions_whose_records_are_looked_up_leave_places_and_room_to_the_others() {
+    let windows = Windows::new(256, 4_096, 32 << 20);
+    let first: Rc<Life> = Rc::default();
+    let mut held: Vec<_> = std::iter::from_fn(|| look_up(&windows, &first)).collect();
+    assert_eq!(held.len(), 321, "more than fills the window of calls, which is free all the same");
+    let crowded: [Rc<Life>; 29] = Default::default();
+    let mut before = usize::MAX;
+    while held.len() != before {
+        before = held.len();
+        crowded.iter().for_each(|life| held.extend(look_up(&windows, life)));
+    }
+    assert!(held.len() <= 642, "{} in all", held.len());
+    let well: Rc<Life> = Rc::default();
+    assert!(windows.may_ask(&well) && slot(&windows, &well).is_some());
+    held.clear();
+    assert_eq!((windows.asking.get(), first.share.asking.get()), (0, 0));
 }
 
 /// Has a record of this partition taken up and written, if it may be.
 fn write(windows: &Rc<Windows>, life: &Rc<Life>, size: usize) -> Option<(Slot, Room)> {
     let room = windows.may_record(life).then(|| windows.try_room(life, size).ok())??;
-    let mut slot = windows.try_slot().expect("a place");
+    let mut slot = slot(windows, life).expect("a place");
     slot.start_recording(life);
     Some((slot, room))
 }

@@ -18,7 +18,7 @@ use super::options::{Options, Reads};
 use super::partitions::{Delivered, Partition, Partitions};
 use super::seams::{Command, Control, Engine, Epoch, Log, PartitionId, Piece, Received};
 use super::watch::{ENGINE, watch};
-use super::windows::{Slot, Windows};
+use super::windows::{Asking, Slot, Windows};
 use super::work::{Fate, Work};
 use crate::admin::BreakerGauge;
 
@@ -68,11 +68,13 @@ struct Worker<E, L> {
     partitions: Partitions,
     lanes: Lanes<Rc<Work>>,
     /// Records whose turn in their lane has come and that wait for a place.
-    ready: VecDeque<Rc<Work>>,
+    ready: VecDeque<(Rc<Work>, Asking)>,
     /// Records delivered and not looked at yet.
     backlog: VecDeque<Delivered>,
     /// Partitions that are held back, probably for a moment: nothing is read meanwhile.
     short: Vec<(PartitionId, Epoch)>,
+    /// Partitions that are held back until fewer of their replies ask the engine: the others are read meanwhile.
+    asking: Vec<(PartitionId, Epoch)>,
     running: FuturesUnordered<LocalBoxFuture<'static, (Rc<Work>, Fate)>>,
     leaving: Option<Leaving>,
     /// Ledgers that are being read.
@@ -133,6 +135,7 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
             short: Vec::new(),
+            asking: Vec::new(),
             running: FuturesUnordered::new(),
             leaving: None,
             openings: Vec::new(),
@@ -235,14 +238,14 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
             let Some(Some((work, fate))) = self.running.next().now_or_never() else { break };
             self.finish(&work, fate);
         }
-        if !self.short.is_empty() {
-            self.retry_short_holds();
-        }
+        self.retry_short_holds();
     }
 
     fn leave_lane(&mut self, work: &Work) {
         if let Some(lane) = work.lane {
-            self.ready.extend(self.lanes.leave(lane));
+            if let Some(next) = self.lanes.leave(lane) {
+                self.make_ready(next);
+            }
             if self.core.any_crowded() && !self.lanes.is_crowded(lane) {
                 self.core.no_longer_crowded(lane);
             }

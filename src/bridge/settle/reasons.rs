@@ -79,9 +79,9 @@ pub(super) async fn look_first<'a, E: Engine, L: Log>(
 ) -> Result<(), Asked> {
     let mut waiting = Waiting::begin(core, work);
     // Good replies do not wait for those that look.
-    slot.park();
+    slot.look();
     loop {
-        let looked = match look_once(core, &question).await {
+        let looked = match look_once(core, work, &question).await {
             Ok(Seen::Known(known)) => Looked::Ended(concluded(known, 0, None)),
             Ok(Seen::Fresh(sight)) => {
                 // Looks that failed before are no calls that may have been applied, and what held the record has passed.
@@ -172,7 +172,7 @@ async fn by_sight<E: Engine, L: Log>(
             let spent = || Looked::Ended(Asked::Later(Cause::NotReady, Conclusion::exhausted(NOT_BEGUN.to_owned())));
             waiting.next(core, work).map_or_else(spent, Looked::Wait)
         }
-        Judgement::Unseen => match why(core, question, work.queued_at).await {
+        Judgement::Unseen => match why(core, work, question).await {
             Why::Known(known) => Looked::Ended(concluded(known, 0, None)),
             Why::Open | Why::NotYet => Looked::Wait(core.options.retry.initial),
         },
@@ -235,7 +235,7 @@ pub(super) async fn explain<E: Engine, L: Log>(
     tries: &mut Tries<'_>,
 ) -> Result<Asked, Duration> {
     let attempts = tries.attempts() + 1;
-    match why(core, &question, work.queued_at).await {
+    match why(core, work, &question).await {
         Why::Known(mut known) => {
             if known.outcome == OutcomeKind::NotFound {
                 known.detail = format!("{}: {}; {}", error.status, error.message, known.detail);

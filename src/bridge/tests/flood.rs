@@ -14,8 +14,11 @@ pub(super) const OTHER: PartitionId = PartitionId { topic: 1, partition: 5 };
 /// The least that stops a topic, by default.
 pub(super) const LIMIT: usize = 50;
 
-/// Records in hand at most: eight in calls, eight in back-off, one that waits for a place.
-const IN_HAND: usize = 17;
+/// Replies of one partition that ask the engine at most, with eight places for calls.
+const IN_HAND: usize = 11;
+
+/// The same with the usual limits.
+const USUALLY_IN_HAND: usize = 321;
 
 pub(super) const NEVER_STOPPED: &str = "handback_flood_stops_total 0";
 
@@ -124,9 +127,29 @@ fn with_the_usual_limits_a_flood_lets_through_what_is_in_hand() {
     };
     let (bad, unknown) = (let_through(false), let_through(true));
     println!("let through: {bad} bad tokens, {unknown} unknown");
-    // 256 places in calls, as many for those that wait for their look; what is in hand counts as good until it is known.
+    // What is in hand counts as good until it is known: as many become dead letters as are in hand then.
     assert_eq!(bad, LIMIT, "known at once");
-    assert!((LIMIT..=4 * 256 + 1).contains(&unknown), "{unknown}");
+    assert!((LIMIT..=2 * USUALLY_IN_HAND).contains(&unknown), "{unknown}");
+}
+
+#[test]
+fn of_a_flood_that_was_held_back_no_more_is_taken_up_at_once_than_may_ask_the_engine() {
+    play_with(
+        |_, _| {},
+        async |stage| {
+            stage.engine.always(not_found());
+            stage.engine.on_look(|_| Ok(Sight::Nothing));
+            stage.log.mute.set(true);
+            stage.log.assign(&[P1]);
+            stage.deliver(P1, completes(0..5000));
+            stage.pass(seconds(1)).await;
+            let ask = *stage.log.asked.borrow().last().unwrap();
+            stage.log.tell_ledger(ask);
+            stage.eventually("stopped", |s| !s.shared.health.is_ready()).await;
+            stage.pass(seconds(25)).await;
+            assert!((LIMIT..=2 * USUALLY_IN_HAND).contains(&letters(stage)), "{}", letters(stage));
+        },
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod heartbeats;
 mod judging;
 mod ledger;
 mod limits;
+mod look_crowds;
 mod looks;
 mod looks_first;
 mod order;

@@ -69,11 +69,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     fn drain(&mut self, leaving: &[(PartitionId, Epoch)]) {
         self.partitions.drain(leaving);
         self.lanes.remove(|work| work.is_of(leaving));
-        for work in std::mem::take(&mut self.ready) {
+        for (work, asking) in std::mem::take(&mut self.ready) {
             if work.is_of(leaving) {
                 self.leave_lane(&work);
             } else {
-                self.ready.push_back(work);
+                self.ready.push_back((work, asking));
             }
         }
     }

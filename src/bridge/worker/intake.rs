@@ -46,12 +46,11 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Starts whatever may start.
     pub(super) fn pump(&mut self) {
         loop {
-            while let Some(work) = self.ready.pop_front() {
-                let Some(slot) = self.windows.try_slot() else {
-                    self.ready.push_front(work);
-                    return;
-                };
-                self.start(work, slot);
+            while let Some((work, asking)) = self.ready.pop_front() {
+                match self.windows.try_slot(asking) {
+                    Ok(slot) => self.start(work, slot),
+                    Err(asking) => return self.ready.push_front((work, asking)),
+                }
             }
             if !self.core.gate.admits() {
                 return;
@@ -130,15 +129,21 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
 
     /// Puts a record into its lane.
     fn enter(&mut self, work: Rc<Work>) {
-        let Some(lane) = work.lane else { return self.ready.push_back(work) };
+        let Some(lane) = work.lane else { return self.make_ready(work) };
         match self.lanes.enter(lane, work) {
-            Entered::Starts(work) => return self.ready.push_back(work),
+            Entered::Starts(work) => return self.make_ready(work),
             Entered::Waits => {}
             Entered::Replaces(older) => self.pass_over(&older),
         }
         if self.lanes.is_crowded(lane) {
             self.core.crowd(lane);
         }
+    }
+
+    /// Its turn in its lane has come.
+    pub(super) fn make_ready(&mut self, work: Rc<Work>) {
+        let asking = self.windows.ask(&work.life);
+        self.ready.push_back((work, asking));
     }
 
     /// A heartbeat that a newer one of its attempt has overtaken: nothing is to be said or recorded.
@@ -161,13 +166,17 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
     /// Pauses a partition that is held back, unless that is soon over.
     fn pause_if_long(&mut self, id: PartitionId, epoch: Epoch) {
         let opens_soon = self.opens_soon();
-        let Some(partition) = self.partitions.open(id, epoch).filter(|partition| !partition.paused) else { return };
+        let Some(partition) = self.partitions.open(id, epoch) else { return };
         let Some((hold, since)) = partition.hold else { return };
-        if opens_soon && partition.is_opening() {
+        if hold == Hold::Asking && !self.asking.contains(&(id, epoch)) {
+            self.asking.push((id, epoch));
+        }
+        if partition.paused || opens_soon && partition.is_opening() {
             return;
         }
-        if hold.is_short() && since.elapsed() < SHORT {
-            if !self.short.contains(&(id, epoch)) {
+        // The others are read while answers of the engine are waited for: those may take long.
+        if (hold.is_short() || hold == Hold::Asking) && since.elapsed() < SHORT {
+            if hold.is_short() && !self.short.contains(&(id, epoch)) {
                 self.short.push((id, epoch));
             }
             return;
@@ -187,9 +196,9 @@ impl<E: Engine + 'static, L: Log + 'static> Worker<E, L> {
         }
     }
 
-    /// Tries what waits for writes or bytes, because some have ended.
+    /// Tries what waits for writes, bytes or answers of the engine, because some have ended.
     pub(super) fn retry_short_holds(&mut self) {
-        for (id, epoch) in std::mem::take(&mut self.short) {
+        for (id, epoch) in std::mem::take(&mut self.short).into_iter().chain(std::mem::take(&mut self.asking)) {
             self.retry_partition(id, epoch);
         }
     }
@@ -251,6 +260,9 @@ fn room_for<E: Engine, L: Log>(
     }
     if core.early_by(delivered) > 0 {
         return Err(Hold::NotDue);
+    }
+    if !windows.may_ask(&partition.life) {
+        return Err(Hold::Asking);
     }
     if !windows.may_record(&partition.life) {
         return Err(Hold::Writing);
