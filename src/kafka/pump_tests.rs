@@ -1,8 +1,7 @@
-use std::time::Instant;
-
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use tokio::time::Instant;
 
 use super::super::consumer::{ConsumerSpec, subscribed};
 use super::super::positions::OnGap;

@@ -17,7 +17,6 @@ use tokio::task::JoinSet;
 
 pub(crate) const GROUP: &str = "handback-test";
 pub(crate) const TOPIC: &str = "activity-replies";
-
 /// Longest that any awaited event may take on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
