@@ -24,7 +24,7 @@ use crate::wire::{Answer, Limits};
 const SEEDS: u64 = 25;
 /// Schedules beyond those, in which [`NOT_ALWAYS_KEPT`] may be broken.
 const MORE_SEEDS: u64 = 150;
-/// What some schedules break: 15 and 1 of 400. A reply whose outcome cannot be written keeps the lane of its activity, and replies to
+/// What some schedules break: 17 and 2 of 400. A reply whose outcome cannot be written keeps the lane of its activity, and replies to
 /// that activity on another partition wait behind it, until they keep back their partition at `max_gap`.
 const NOT_ALWAYS_KEPT: [&str; 2] = [EXPLAINED, SHOWN];
 const STEPS: usize = 40;
