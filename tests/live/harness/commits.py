@@ -63,9 +63,10 @@ def _text(raw: bytes) -> tuple[str, bytes]:
 
 
 def check_commits(commits: list[Commit], first: dict[tuple, Rec]) -> int:
-    """No commit goes back, and none passes a record whose outcome the broker had not taken by then.
+    """No commit goes back, and none passes a record of which the broker had taken neither an outcome nor a move by then.
 
-    `first` holds the first outcome of each record; its topic must use LogAppendTime. Returns how many were looked at.
+    `first` holds the first outcome of each record, or the record on a retry topic that came before it. Outcome topics must use
+    LogAppendTime; a move has the time at which it was written. Returns how many commits were looked at.
     """
     at: dict[tuple[str, int], int] = {}
     for c in commits:

@@ -112,8 +112,18 @@ class Fans:
             self._check_history(workflow, won)
         counted.repeated = len(self._site.tail.all(self._topics["outcomes"])) - len(first)
         commits = commits_of(self._site.kafka.brokers, self._group)
-        counted.commits = check_commits([c for c in commits if c.topic == topic], first)
+        counted.commits = check_commits([c for c in commits if c.topic == topic], self._safe(first))
         return counted
+
+    def _safe(self, first: dict[tuple, Rec]) -> dict[tuple, Rec]:
+        """What lets an offset be committed: the first outcome of its record, or the record's first move to a retry topic."""
+        safe = dict(first)
+        for moved in (r for topic in self._topics["retry"] for r in self._site.tail.all(topic)):
+            name, partition, offset = (moved.header(f"handback-source-{part}") for part in ("topic", "partition", "offset"))
+            source = name.decode(), int(partition), int(offset)
+            if source in safe and moved.timestamp < safe[source].timestamp:
+                safe[source] = moved
+        return safe
 
     def _settled(self) -> set[tuple]:
         topic = self._topics["replies"][0]
