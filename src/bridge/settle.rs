@@ -71,7 +71,7 @@ pub(crate) async fn settle<E: Engine, L: Log>(core: &Core<E, L>, work: &Work, mu
         conclusion.entry = entry.or_else(|| core.ledger_entry(work));
     }
     let news = conclusion.cancel_requested;
-    slot.start_recording(&work.life);
+    slot.start_recording();
     let fate = record(core, work, conclusion).await;
     if news && fate == Fate::Abandoned {
         work.lane.inspect(|lane| core.news.is_news_again(*lane));

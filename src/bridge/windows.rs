@@ -101,14 +101,9 @@ impl Windows {
 
     /// A record of a partition asks the engine from now on, or will as soon as there is a place.
     pub(crate) fn ask(self: &Rc<Self>, life: &Rc<Life>) -> Asking {
-        self.count_asking(life, true);
-        Asking { windows: Rc::clone(self), life: Rc::clone(life), counts: true }
-    }
-
-    fn count_asking(&self, life: &Life, one_more: bool) {
-        for count in [&self.asking, &life.share.asking] {
-            count.set(if one_more { count.get() + 1 } else { count.get() - 1 });
-        }
+        let mut asking = Asking { windows: Rc::clone(self), life: Rc::clone(life), as_what: Counted::Nothing };
+        asking.count(Counted::Asking);
+        asking
     }
 
     /// Whether a partition may have one more record written: always one, so that none waits for good.
@@ -120,8 +115,7 @@ impl Windows {
     /// A place in the window of calls, if there is one.
     pub(crate) fn try_slot(self: &Rc<Self>, asking: Asking) -> Result<Slot, Asking> {
         let Some(call) = self.calls.try_take() else { return Err(asking) };
-        let (windows, asking) = (Rc::clone(self), Some(asking));
-        Ok(Slot { windows, asking, call: Some(call), waiting: None, recording: None })
+        Ok(Slot { asking, call: Some(call), waiting: None })
     }
 
     /// Resolves when a place may have become free.
@@ -153,36 +147,58 @@ impl Drop for Room {
     }
 }
 
-/// Counts a record that asks the engine, from when its turn in its lane has come until its outcome is written, but not in back-off.
+/// As what a record counts, over all and in its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    /// Neither: it is in back-off, or done.
+    Nothing,
+    /// It asks the engine.
+    Asking,
+    /// Its outcome is being written.
+    Recording,
+}
+
+/// Counts a record from when its turn in its lane has come: as one that asks the engine until its outcome is being written, but
+/// not in back-off.
 #[derive(Debug)]
 pub(crate) struct Asking {
     windows: Rc<Windows>,
     life: Rc<Life>,
-    counts: bool,
+    as_what: Counted,
 }
 
 impl Asking {
-    fn count(&mut self, counts: bool) {
-        if std::mem::replace(&mut self.counts, counts) != counts {
-            self.windows.count_asking(&self.life, counts);
+    fn count(&mut self, as_what: Counted) {
+        let before = std::mem::replace(&mut self.as_what, as_what);
+        if before != as_what {
+            self.add(before, |count| count - 1);
+            self.add(as_what, |count| count + 1);
         }
+    }
+
+    fn add(&self, what: Counted, one: impl Fn(usize) -> usize) {
+        let (windows, share) = (&self.windows, &self.life.share);
+        let counts = match what {
+            Counted::Nothing => return,
+            Counted::Asking => [&windows.asking, &share.asking],
+            Counted::Recording => [&windows.recording, &share.recording],
+        };
+        counts.iter().for_each(|count| count.set(one(count.get())));
     }
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.count(false);
+        self.count(Counted::Nothing);
     }
 }
 
 /// A started record's place.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    windows: Rc<Windows>,
-    asking: Option<Asking>,
+    asking: Asking,
     call: Option<Place>,
     waiting: Option<Place>,
-    recording: Option<Rc<Life>>,
 }
 
 impl Slot {
@@ -190,11 +206,11 @@ impl Slot {
     /// it had.
     pub(crate) fn park(&mut self) -> bool {
         if self.waiting.is_none() {
-            let Some(waiting) = self.windows.waiting.try_take() else { return false };
+            let Some(waiting) = self.asking.windows.waiting.try_take() else { return false };
             self.waiting = Some(waiting);
             self.call = None;
-            self.asks(false);
-            self.windows.freed.notify_one();
+            self.asking.count(Counted::Nothing);
+            self.asking.windows.freed.notify_one();
         }
         true
     }
@@ -203,46 +219,34 @@ impl Slot {
     /// was asked when its record was taken up.
     pub(crate) fn look(&mut self) {
         if self.call.take().is_some() {
-            self.windows.freed.notify_one();
+            self.asking.windows.freed.notify_one();
         }
     }
 
     /// Comes back for the next call, as soon as there is room.
     pub(crate) async fn unpark(&mut self) {
-        self.asks(true);
+        self.asking.count(Counted::Asking);
         if self.call.is_none() {
-            self.call = Some(self.windows.calls.take().await);
+            self.call = Some(self.asking.windows.calls.take().await);
         }
         self.waiting = None;
     }
 
-    fn asks(&mut self, asks: bool) {
-        self.asking.iter_mut().for_each(|asking| asking.count(asks));
-    }
-
     /// Leaves the window of calls for that of outcomes being written. At once: how many a partition may have there was asked
     /// when its record was taken up, and whoever is called must not wait with a place among the calls.
-    pub(crate) fn start_recording(&mut self, life: &Rc<Life>) {
-        let windows = &self.windows;
-        windows.recording.set(windows.recording.get() + 1);
-        life.share.recording.set(life.share.recording.get() + 1);
-        self.recording = Some(Rc::clone(life));
+    pub(crate) fn start_recording(&mut self) {
+        self.asking.count(Counted::Recording);
         self.call = None;
         self.waiting = None;
-        self.asking = None;
-        windows.freed.notify_one();
+        self.asking.windows.freed.notify_one();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let windows = &self.windows;
-        if let Some(life) = self.recording.take() {
-            windows.recording.set(windows.recording.get() - 1);
-            life.share.recording.set(life.share.recording.get() - 1);
-        }
+        self.asking.count(Counted::Nothing);
         self.call = None;
-        windows.freed.notify_one();
+        self.asking.windows.freed.notify_one();
     }
 }
 

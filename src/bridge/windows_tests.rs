@@ -44,7 +44,7 @@ async fn a_record_in_back_off_leaves_its_place_to_others() {
     assert!(slot(&windows, &life).is_none(), "the back-off window is bounded too: the second keeps its place");
     drop(other);
     waiting.unpark().await;
-    waiting.start_recording(&life);
+    waiting.start_recording();
     assert!(slot(&windows, &life).is_some(), "outcomes are written outside the window of calls");
 }
 
@@ -78,7 +78,7 @@ fn partitions_whose_records_are_looked_up_leave_places_and_room_to_the_others() 
 fn write(windows: &Rc<Windows>, life: &Rc<Life>, size: usize) -> Option<(Slot, Room)> {
     let room = windows.may_record(life).then(|| windows.try_room(life, size).ok())??;
     let mut slot = slot(windows, life).expect("a place");
-    slot.start_recording(life);
+    slot.start_recording();
     Some((slot, room))
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn postpone<E: Engine, L: Log>(
     ending: Conclusion,
 ) -> Fate {
     core.weigh_delay(work, cause, &ending).await;
-    slot.start_recording(&work.life);
+    slot.start_recording();
     match core.write_if_it_fits(work, || core.retry_record(work, tier, cause, &ending)).await {
         Ok(()) => {}
         Err(Unwritten::Gone) => return Fate::Abandoned,
