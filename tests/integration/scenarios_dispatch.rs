@@ -275,14 +275,17 @@ async fn a_terminated_process_publishes_what_it_has_polled() {
     until("all are in its hands", polled).await;
     process.signal("TERM");
     until("it polls no more", async || process.log().contains("polling has stopped")).await;
-    // What comes now stays where it is.
-    schedule(&stage, "order-6", charge());
+    // What comes now stays where it is, but for what the engine gives to the two polls before it hears that they ended.
+    for number in 6..=9 {
+        schedule(&stage, &format!("order-{number}"), charge());
+    }
     stage.broker.with(|cluster| cluster.broker_up(-1).unwrap());
     assert_eq!(process.exit_code().await, Some(Exit::Ok.code().into()), "{}", process.log());
     for number in 1..=5 {
         until_requested(&stage, &format!("order-{number}")).await;
     }
-    assert_eq!(stage.book("order-6").state, ActivityState::Scheduled);
+    let stays = |number: &u8| stage.book(&format!("order-{number}")).state == ActivityState::Scheduled;
+    assert!((6..=9).filter(stays).count() >= 2, "it went on polling");
     let token = record.headers.last(names::CORRELATION_ID).unwrap();
     let log = process.log();
     assert!(log.contains("requests cannot be written"), "it had something to log: {log}");
